@@ -1,0 +1,55 @@
+package schemas
+
+// Support says what a target does with a column.
+type Support string
+
+// The three answers.
+const (
+	Native      Support = "native"
+	Encoded     Support = "encoded" // kept in attributes because there is no place for it
+	Unsupported Support = "unsupported"
+)
+
+// ColumnSupport is what a target does with one column, as its dialect states.
+type ColumnSupport struct {
+	Support Support
+	// Readable says that the target gives the value back, so that verify can
+	// compare it.
+	Readable bool
+	// Note is one clause for people: how it is encoded, or why it is left out.
+	Note string
+}
+
+// TargetProfile is what a target can hold and verify, as data. The dialect
+// makes it, transform checks against it, planner and docs read it. Zero limits
+// mean no limit. Lengths count characters unless the name says bytes.
+type TargetProfile struct {
+	Dialect string
+	// Columns by table, then column name.
+	Columns map[string]map[string]ColumnSupport
+
+	// PasswordSchemes lists the neutral algorithms that the target verifies.
+	PasswordSchemes []string
+
+	// LowerCase: usernames and e-mail addresses are stored lower-cased.
+	LowerCase   bool
+	UniqueEmail bool
+
+	MaxUsername       int
+	MaxEmail          int
+	MaxName           int // first and last name
+	MaxGroupName      int // groups, departments, organizations
+	MaxAttributeName  int
+	MaxAttributeValue int
+	MaxGroupAttribute int
+
+	// DeclaredAttributes lists what the target's user profile declares;
+	// UndeclaredAttributes says that others are kept too.
+	DeclaredAttributes   []string
+	UndeclaredAttributes bool
+
+	// ReservedAttributes are names that the dialect uses itself.
+	ReservedAttributes []string
+	// RequiredActions lists the names that the target knows.
+	RequiredActions []string
+}
