@@ -1,0 +1,241 @@
+package config
+
+import (
+	"fmt"
+	"maps"
+	"path/filepath"
+	"slices"
+)
+
+// Version is the only version of the file's shape so far.
+const Version = 1
+
+// DefaultName is the file that commands look for.
+const DefaultName = "migration.yaml"
+
+// Config is a migration.yaml that holds together: the file fits its schema and
+// every name in it leads somewhere. All paths in it are absolute.
+type Config struct {
+	Path string `json:"-"` // the file it was read from
+	Dir  string `json:"-"` // the folder that relative paths start from
+	Raw  []byte `json:"-"` // the file's bytes, to be kept with a run
+
+	Version    int                  `json:"version"`
+	Store      string               `json:"store"`
+	Keys       Keys                 `json:"keys"`
+	Sources    map[string]Source    `json:"sources"`
+	Targets    map[string]Target    `json:"targets"`
+	Migrations map[string]Migration `json:"migrations"`
+
+	doc *document
+}
+
+// Keys say who can open the store's secrets.
+type Keys struct {
+	// Identity is an age identity, or several on a line each. The zero Secret:
+	// the store can't take secrets.
+	Identity Secret `json:"identity"`
+	// Recipients are the public keys that new data keys are wrapped for; none:
+	// the identity's own.
+	Recipients []string `json:"recipients,omitempty"`
+}
+
+// Source is one legacy system.
+type Source struct {
+	Kind string `json:"kind"`
+	// Namespace is part of every row id: it is fixed by the first commit.
+	Namespace string `json:"namespace"`
+	// LDIF is set for kind ldif.
+	LDIF *LDIF `json:"-"`
+}
+
+// Target is one realm.
+type Target struct {
+	Dialect string `json:"dialect"`
+	Realm   string `json:"realm"`
+	// URL of the server, without a slash at the end; empty where Sandbox is set.
+	URL string `json:"url,omitempty"`
+	// Sandbox: the realm is served by this program, for trying things out.
+	Sandbox *Sandbox `json:"sandbox,omitempty"`
+	// CAFile holds the certificates to trust beside the system's.
+	CAFile string `json:"caFile,omitempty"`
+	// Auth is the client that reads and writes; the zero Client with a Sandbox:
+	// the sandbox brings its own.
+	Auth Client `json:"auth"`
+	// Proof is the client that proves logins; the zero Client: none.
+	Proof Client `json:"proof"`
+	// DefaultRole is what every user of the realm has without being told so;
+	// empty: default-roles-<realm>.
+	DefaultRole string `json:"defaultRole,omitempty"`
+	// TransactionLimit is the longest that a request already begun can still
+	// commit; zero: 5 minutes.
+	TransactionLimit Duration `json:"transactionLimit,omitempty"`
+	Limits           Limits   `json:"limits"`
+}
+
+// Sandbox says where the embedded server keeps its state.
+type Sandbox struct {
+	State string `json:"state"`
+}
+
+// Client is an OpenID Connect client with a secret of its own.
+type Client struct {
+	ClientID     string `json:"clientId,omitempty"`
+	ClientSecret Secret `json:"clientSecret"`
+}
+
+// IsZero reports whether no client was configured.
+func (c Client) IsZero() bool { return c.ClientID == "" }
+
+// Limits spare the target. Zero values mean the dialect's own.
+type Limits struct {
+	BatchUsers     int      `json:"batchUsers,omitempty"`
+	Concurrency    int      `json:"concurrency,omitempty"`
+	RequestTimeout Duration `json:"requestTimeout,omitempty"`
+}
+
+// Migration takes one source to one target.
+type Migration struct {
+	Source    string `json:"source"`
+	Target    string `json:"target"`
+	Mapping   string `json:"mapping"`
+	Templates string `json:"templates,omitempty"` // a folder; empty: none
+	// Ownership says who wins where both sides changed a field: legacy.
+	Ownership  string    `json:"ownership,omitempty"`
+	Brake      Brake     `json:"brake"`
+	Rejects    Rejects   `json:"rejects"`
+	Passwords  Passwords `json:"passwords"`
+	LoginProof Proof     `json:"loginProof"`
+	Memory     Size      `json:"memory,omitempty"`  // zero: as the command says
+	Workers    int       `json:"workers,omitempty"` // zero: as the command says
+}
+
+// Brake limits mass change per entity: a run stops before its first write when
+// it would pass both a kind's rows and its ratio.
+type Brake struct {
+	Disables BrakeLimit `json:"disables"`
+	Deletes  BrakeLimit `json:"deletes"`
+}
+
+// BrakeLimit is passed by more than Rows rows that are also more than Ratio of
+// the entity's rows. A nil field means the default (DefaultBrake).
+type BrakeLimit struct {
+	Rows  *int64   `json:"rows,omitempty"`
+	Ratio *float64 `json:"ratio,omitempty"`
+}
+
+// Defaults of the brake.
+const (
+	DefaultBrakeRows  int64   = 20
+	DefaultBrakeRatio float64 = 0.02
+)
+
+// Limit returns both limits with defaults filled in.
+func (l BrakeLimit) Limit() (rows int64, ratio float64) {
+	rows, ratio = DefaultBrakeRows, DefaultBrakeRatio
+	if l.Rows != nil {
+		rows = *l.Rows
+	}
+	if l.Ratio != nil {
+		ratio = *l.Ratio
+	}
+	return rows, ratio
+}
+
+// Rejects is the contract per entity: above the ratio a run stops before
+// anything is written to the target.
+type Rejects struct {
+	MaxRatio map[string]float64 `json:"maxRatio,omitempty"`
+}
+
+// DefaultRejectRatio holds for entities that the configuration does not name.
+const DefaultRejectRatio = 0.05
+
+// Limit returns the ratio for an entity.
+func (r Rejects) Limit(entity string) float64 {
+	if v, ok := r.MaxRatio[entity]; ok {
+		return v
+	}
+	if v, ok := r.MaxRatio["default"]; ok {
+		return v
+	}
+	return DefaultRejectRatio
+}
+
+// Passwords says what becomes of passwords that the target can't verify, and
+// of those that the source holds in the clear.
+type Passwords struct {
+	// Unsupported: reset (the user must set a new one), capture (the companion
+	// stage takes it at the next legacy login) or provider (a server extension
+	// will verify the hash as it is). Empty: reset.
+	Unsupported string `json:"unsupported,omitempty"`
+	// ClearText: hash (with Argon2id, so that it works at the target) or
+	// reset. Empty: hash.
+	ClearText string `json:"clearText,omitempty"`
+}
+
+// Proof says how many logins prove a run. Nil: 50.
+type Proof struct {
+	Users *int `json:"users,omitempty"`
+}
+
+// Count returns the number of logins with the default filled in.
+func (p Proof) Count() int {
+	if p.Users == nil {
+		return 50
+	}
+	return *p.Users
+}
+
+// Migration returns the named migration with its name; an empty name means the
+// only one there is.
+func (c *Config) Migration(name string) (string, Migration, error) {
+	names := slices.Sorted(maps.Keys(c.Migrations))
+	if name == "" && len(names) == 1 {
+		name = names[0]
+	}
+	if m, ok := c.Migrations[name]; ok {
+		return name, m, nil
+	}
+	err := &UnknownNameError{Kind: "migration", Name: name, Known: names, Path: c.Path}
+	return "", Migration{}, err
+}
+
+// Target returns the named target, with its name; an empty name means the only
+// one there is.
+func (c *Config) Target(name string) (string, Target, error) {
+	names := slices.Sorted(maps.Keys(c.Targets))
+	if name == "" && len(names) == 1 {
+		name = names[0]
+	}
+	if t, ok := c.Targets[name]; ok {
+		return name, t, nil
+	}
+	return "", Target{}, &UnknownNameError{Kind: "target", Name: name, Known: names, Path: c.Path}
+}
+
+// UnknownNameError means that a command named something that the configuration
+// does not have.
+type UnknownNameError struct {
+	Kind, Name string
+	Known      []string
+	Path       string
+}
+
+func (e *UnknownNameError) Error() string {
+	if e.Name == "" {
+		return fmt.Sprintf("%s: %d %ss: say which one", e.Path, len(e.Known), e.Kind)
+	}
+	return fmt.Sprintf("%s: no %s named %q", e.Path, e.Kind, e.Name)
+}
+
+// Hint says which names there are.
+func (e *UnknownNameError) Hint() string { return knownHint(e.Name, e.Known) }
+
+// resolve makes a path of the file absolute.
+func (c *Config) resolve(p string) string {
+	if p == "" || filepath.IsAbs(p) {
+		return p
+	}
+	return filepath.Join(c.Dir, p)
+}

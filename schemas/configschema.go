@@ -1,0 +1,8 @@
+package schemas
+
+import _ "embed"
+
+// ConfigSchema is the JSON Schema (draft 2020-12) of migration.yaml.
+//
+//go:embed config.schema.json
+var ConfigSchema []byte
