@@ -1,0 +1,35 @@
+package extract
+
+// Reporter is a Source that can tell more about what it read. Both methods
+// speak of the last Read that came to its end; before that of the
+// configuration alone.
+type Reporter interface {
+	Source
+	Stats() Stats
+	// Warnings are sentences for the operator: what is read all the same, but
+	// deserves a look. They hold no values.
+	Warnings() []string
+}
+
+// Stats counts what a Read saw. Entries is the sum of all Rows: a source drops
+// nothing.
+type Stats struct {
+	Files   int
+	Entries int64
+	Bytes   int64
+	Tables  map[string]TableStats
+}
+
+// TableStats counts one table. The maps are keyed by attribute name and count
+// rows, not values.
+type TableStats struct {
+	Rows int64
+	// Sealed: secret by its name or by the configuration.
+	Sealed map[string]int64
+	// SealedByPattern: a value looked like a secret, so the attribute's values
+	// of that row stand in the other_sealed column.
+	SealedByPattern map[string]int64
+	// Misfits: values that do not fit the declared type, so they stand in the
+	// other column, and the row says so in its problems column.
+	Misfits map[string]int64
+}
