@@ -64,9 +64,14 @@ type Target struct {
 	Auth Client `json:"auth"`
 	// Proof is the client that proves logins; the zero Client: none.
 	Proof Client `json:"proof"`
-	// DefaultRole is what every user of the realm has without being told so;
-	// empty: default-roles-<realm>.
-	DefaultRole string `json:"defaultRole,omitempty"`
+	// DefaultRole gives every migrated user the realm's default role.
+	DefaultRole bool `json:"defaultRole,omitempty"`
+	// Roles are realm roles that may be made where they are missing.
+	Roles []string `json:"roles,omitempty"`
+	// LongAttributes are user attributes with values over 2048 characters, up
+	// to AttributeLimit (zero: the dialect's own).
+	LongAttributes []string `json:"longAttributes,omitempty"`
+	AttributeLimit int      `json:"attributeLimit,omitempty"`
 	// TransactionLimit is the longest that a request already begun can still
 	// commit; zero: 5 minutes.
 	TransactionLimit Duration `json:"transactionLimit,omitempty"`
@@ -90,6 +95,8 @@ func (c Client) IsZero() bool { return c.ClientID == "" }
 // Limits spare the target. Zero values mean the dialect's own.
 type Limits struct {
 	BatchUsers     int      `json:"batchUsers,omitempty"`
+	BatchBytes     Size     `json:"batchBytes,omitempty"`
+	Connections    int      `json:"connections,omitempty"`
 	Concurrency    int      `json:"concurrency,omitempty"`
 	RequestTimeout Duration `json:"requestTimeout,omitempty"`
 }

@@ -1,0 +1,111 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"strings"
+
+	"github.com/parallelrun/parallelrun/internal/config"
+	"github.com/parallelrun/parallelrun/internal/seal"
+	"github.com/parallelrun/parallelrun/internal/ui"
+	"github.com/parallelrun/parallelrun/load"
+	"github.com/parallelrun/parallelrun/snapshots"
+)
+
+// exitRule leads from errors to an exit code.
+type exitRule struct {
+	code  ui.Code
+	match func(error) bool
+}
+
+// exitRules is the one table from errors to exit codes; the first rule that
+// matches wins. What no rule knows is a failure.
+var exitRules = []exitRule{
+	{ui.Failed, is(ui.ErrFound)},
+	{ui.Corrupt, is(seal.ErrDamagedKey, seal.ErrOpen)},
+	{ui.UnknownOutcome, is(snapshots.ErrUnknownOutcome)},
+	{ui.UnknownOutcome, targetSaid(load.Unknown)},
+	{ui.Refused, targetSaid(load.Setup)},
+	{ui.Unreachable, targetSaid(load.Transient)},
+	{ui.Failed, targetSaid(load.Permanent)},
+	{ui.Refused, is(seal.ErrNoKey, seal.ErrWrongIdentity, seal.ErrIdentityExists, seal.ErrEpochMissing)},
+	{ui.Refused, is(config.ErrNoConfig, config.ErrStoreKind, config.ErrLiteralSecret)},
+	{ui.Refused, as[config.Problems]},
+	{ui.Refused, as[*config.UnknownNameError]},
+	{ui.Refused, as[*config.UnresolvedError]},
+	{ui.Refused, as[*config.Problem]},
+	{ui.Failed, is(context.Canceled)},
+}
+
+// exitCode is the exit code for what a command returned. A Failure says its
+// own.
+func exitCode(err error) ui.Code {
+	if err == nil {
+		return ui.Done
+	}
+	if f, ok := errors.AsType[*ui.Failure](err); ok {
+		return f.Code
+	}
+	for _, r := range exitRules {
+		if r.match(err) {
+			return r.code
+		}
+	}
+	return ui.Failed
+}
+
+func is(sentinels ...error) func(error) bool {
+	return func(err error) bool {
+		for _, s := range sentinels {
+			if errors.Is(err, s) {
+				return true
+			}
+		}
+		return false
+	}
+}
+
+func as[T error](err error) bool {
+	_, ok := errors.AsType[T](err)
+	return ok
+}
+
+// targetSaid matches a target's error of a class. A target that never answered
+// when it was first spoken to is unreachable, whatever the dialect made of it.
+func targetSaid(class load.ErrorClass) func(error) bool {
+	return func(err error) bool {
+		e, ok := errors.AsType[*load.Error](err)
+		if !ok {
+			return false
+		}
+		if e.Class == load.Setup && e.Status == 0 {
+			return class == load.Transient
+		}
+		return e.Class == class
+	}
+}
+
+// report tells people of an error: each on a line, its hint on the next.
+func report(w io.Writer, err error) {
+	ui.ReportError(w, err, hintOf)
+}
+
+// hintOf finds an error's next step and the text that it stands in, if any.
+// Errors that carry it in a field put it in brackets at their end as well.
+func hintOf(err error) (hint, text string) {
+	text = strings.TrimSpace(err.Error())
+	if hint = ui.Hint(err); hint != "" {
+		return hint, text
+	}
+	if e, ok := errors.AsType[*load.Error](err); ok {
+		hint = e.Hint
+	}
+	if e, ok := errors.AsType[*seal.KeyFileError](err); ok {
+		hint = e.Hint
+	}
+	if hint != "" {
+		text = strings.Replace(text, " ("+hint+")", "", 1)
+	}
+	return hint, text
+}
