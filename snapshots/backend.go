@@ -16,6 +16,9 @@ var (
 	// ErrUnknownOutcome: the write may or may not have happened, or may still
 	// happen. Read the key, then decide; never delete.
 	ErrUnknownOutcome = errors.New("outcome of the write is unknown")
+	// ErrBroken: what the back end has written may be lost, and it refuses all
+	// further work. Stop; what was being written may or may not be there.
+	ErrBroken = errors.New("the store's back end is broken")
 )
 
 // Backend is where a store's objects lie. Objects are created once and never

@@ -47,7 +47,7 @@ var (
 	// ErrSyncFailed: the disk did not take what was written, and may have lost
 	// what it took before. The back end refuses all further work: check the
 	// disk, then start anew.
-	ErrSyncFailed = errors.New("sync to disk failed, nothing more is read or written (check the disk and its free space, then run the command again)")
+	ErrSyncFailed = fmt.Errorf("%w: sync to disk failed, nothing more is read or written (check the disk and its free space, then run the command again)", snapshots.ErrBroken)
 )
 
 // Backend is a store's directory.

@@ -49,7 +49,7 @@ func TestOpenMissing(t *testing.T) {
 // After a failed fsync nothing is believed any more, reads included: a commit
 // must not be taken for done because its entry can be seen.
 func TestFailedSyncIsFatal(t *testing.T) {
-	for _, at := range 4 {
+	for at := range 4 {
 		b := mustOpen(t, t.TempDir())
 		n := 0
 		b.syncing = func(f *os.File) error {

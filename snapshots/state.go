@@ -1,0 +1,87 @@
+package snapshots
+
+import (
+	"maps"
+	"slices"
+	"time"
+)
+
+// State is the fold of the log up to entry N. Its maps are the caller's to
+// read, not to change.
+type State struct {
+	N    uint64 // number of the last entry, zero for an empty log
+	Head Digest // SHA-256 of the last entry's bytes, of format.json for none
+
+	Snapshots  map[Digest]SnapshotInfo // latest commit of each
+	History    []SnapshotInfo          // every commit of a snapshot, oldest first
+	Refs       map[string]RefInfo
+	Leases     map[string]LeaseInfo // by target, released ones too
+	Namespaces map[string]string    // id namespace by source
+
+	// Unknown lists what a newer program wrote, for people. If there is any,
+	// the store is never written.
+	Unknown []string
+}
+
+// SnapshotInfo is what the log says of a snapshot.
+type SnapshotInfo struct {
+	SnapshotAction
+	Run  string
+	N    uint64 // log entry
+	Time time.Time
+}
+
+// RefInfo is what a name stands for.
+type RefInfo struct {
+	Digest Digest
+	N      uint64
+	Time   time.Time
+	Reason string
+}
+
+// LeaseInfo is who holds, or last held, a target.
+type LeaseInfo struct {
+	Epoch    uint64
+	Holder   Holder
+	Released bool
+	N        uint64
+	Since    time.Time
+}
+
+// Latest is the last commit of a snapshot of the dataset and stage.
+func (st State) Latest(dataset, stage string) (SnapshotInfo, bool) {
+	for _, info := range slices.Backward(st.History) {
+		if info.Dataset == dataset && info.Stage == stage {
+			return info, true
+		}
+	}
+	return SnapshotInfo{}, false
+}
+
+// clone copies the state so that others keep the old one.
+func (st *State) clone() State {
+	c := *st
+	c.Snapshots = cloneMap(st.Snapshots)
+	c.Refs = cloneMap(st.Refs)
+	c.Leases = cloneMap(st.Leases)
+	c.Namespaces = cloneMap(st.Namespaces)
+	c.History = slices.Clip(st.History)
+	c.Unknown = slices.Clip(st.Unknown)
+	return c
+}
+
+// cloneMap never returns nil.
+func cloneMap[K comparable, V any](m map[K]V) map[K]V {
+	if m == nil {
+		return map[K]V{}
+	}
+	return maps.Clone(m)
+}
+
+// fold applies an entry.
+func (st *State) fold(e *Entry, bytes Digest) {
+	for _, a := range e.Actions {
+		a.apply(st, e)
+	}
+	st.N, st.Head = e.N, bytes
+}

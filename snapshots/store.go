@@ -1,0 +1,78 @@
+package snapshots
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/parallelrun/parallelrun/internal/seal"
+)
+
+// Options are how a store is opened. The zero value will do for reading.
+type Options struct {
+	// Keyring opens and seals secrets; nil for none (see Unlock).
+	Keyring *seal.Keyring
+	// Writer names this program and host in the log; empty: parallelrun@<host>.
+	Writer string
+	// Now is the clock for stamps and leases; nil: time.Now.
+	Now func() time.Time
+	// Patience is how long a commit whose outcome is unknown is asked about
+	// before it is given up; zero: 30 seconds.
+	Patience time.Duration
+}
+
+// Store is one migration's snapshots, log and keys upon a back end. It is safe
+// for concurrent use.
+type Store struct {
+	b      Backend
+	o      Options
+	format Format
+
+	mu    sync.Mutex // held while the log is read
+	state State
+}
+
+// Open opens a store that Init made. It reads format.json and nothing else.
+func Open(ctx context.Context, b Backend, o Options) (*Store, error) {
+	f, digest, err := readFormat(ctx, b)
+	if err != nil {
+		return nil, err
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Patience == 0 {
+		o.Patience = 30 * time.Second
+	}
+	if o.Writer == "" {
+		host, err := os.Hostname()
+		if err != nil {
+			host = "unknown"
+		}
+		o.Writer = "parallelrun@" + host
+	}
+	s := &Store{b: b, o: o, format: f}
+	s.state = (&State{Head: digest}).clone()
+	return s, nil
+}
+
+// ID is the store's own random id.
+func (s *Store) ID() string { return s.format.Store }
+
+// Location is where the store lies, for people.
+func (s *Store) Location() string { return s.b.Location() }
+
+// Keyring is what the store was opened with, nil for none.
+func (s *Store) Keyring() *seal.Keyring { return s.o.Keyring }
+
+// State reads what is new in the log and returns the fold of all of it.
+func (s *Store) State(ctx context.Context) (State, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.catchUp(ctx); err != nil {
+		return State{}, fmt.Errorf("read the log of %s: %w", s.b.Location(), err)
+	}
+	return s.state, nil
+}
