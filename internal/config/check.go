@@ -16,6 +16,8 @@ type Checker struct {
 	// Mapping compiles a migration's mapping; nil: not checked. An error that
 	// knows its own place is shown as it is.
 	Mapping func(c *Config, name string, m Migration) error
+	// Source checks what a source's own package knows; nil: not checked.
+	Source func(s Source) error
 	// Identity checks the resolved identity; nil: not checked.
 	Identity func(SecretValue) error
 }
@@ -27,7 +29,7 @@ func (c *Config) Check(k Checker) Problems {
 	var ps Problems
 	ps = append(ps, c.checkKeys(k)...)
 	for _, name := range slices.Sorted(maps.Keys(c.Sources)) {
-		ps = append(ps, c.checkSource(name)...)
+		ps = append(ps, c.checkSource(k, name)...)
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.Targets)) {
 		ps = append(ps, c.checkTarget(name)...)
@@ -60,7 +62,7 @@ func (c *Config) checkKeys(k Checker) Problems {
 	return nil
 }
 
-func (c *Config) checkSource(name string) (ps Problems) {
+func (c *Config) checkSource(k Checker, name string) (ps Problems) {
 	s := c.Sources[name]
 	if s.LDIF == nil {
 		return nil
@@ -70,6 +72,12 @@ func (c *Config) checkSource(name string) (ps Problems) {
 		if err := readable(pattern); err != nil {
 			ps = append(ps, c.wrong(p, err)...)
 		}
+	}
+	if k.Source == nil {
+		return ps
+	}
+	if err := k.Source(s); err != nil {
+		ps = append(ps, c.wrong(path{"sources", name}, err)...)
 	}
 	return ps
 }

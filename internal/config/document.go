@@ -115,7 +115,7 @@ func (d *document) syntaxProblem(err error) *Problem {
 	}
 	pos := ye.GetToken().Position
 	hint := "indent with spaces; quote values that hold a colon, # or braces"
-	if _, dup := err.(*yaml.DuplicateKeyError); dup {
+	if strings.Contains(ye.GetMessage(), "already defined") {
 		hint = "keep one of the two"
 	}
 	return d.problem(position{pos.Line, pos.Column}, nil, "not valid YAML: "+withoutValues(ye.GetMessage()), hint)

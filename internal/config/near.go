@@ -24,9 +24,9 @@ func knownHint(name string, known []string) string {
 
 // nearest returns the known name closest to name, empty if none is close.
 func nearest(name string, known []string) string {
-	best, bestDist := "", len([]rune(name))/3+1
+	best, bestDist := "", max(2, len([]rune(name))/3+1)
 	for _, k := range slices.Sorted(slices.Values(known)) {
-		if d := distance(strings.ToLower(name), strings.ToLower(k)); d < bestDist || d == bestDist && best == "" {
+		if d := distance(strings.ToLower(name), strings.ToLower(k)); d < bestDist {
 			best, bestDist = k, d
 		}
 	}

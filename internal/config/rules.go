@@ -60,6 +60,9 @@ func (c *Config) sourceRules(name string, s Source) (ps Problems) {
 			ps = append(ps, c.doc.problem(c.doc.locate(p), p, fmt.Sprintf("a second table is named %q", t.Name), "give each table its own name"))
 		}
 		seen[t.Name] = true
+		if t.Name == CatchAllTable {
+			ps = append(ps, c.doc.problem(c.doc.locate(p), p, fmt.Sprintf("%q is the table of what no other takes", t.Name), "choose another name"))
+		}
 		ps = append(ps, c.unreachable(name, i, s.LDIF.Tables)...)
 	}
 	return ps
@@ -68,7 +71,7 @@ func (c *Config) sourceRules(name string, s Source) (ps Problems) {
 // unreachable: a table after one that takes every entry gets none.
 func (c *Config) unreachable(source string, i int, tables []LDIFTable) Problems {
 	for j := range i {
-		if w := tables[j].Where; len(w.ObjectClass) == 0 && w.Base == "" {
+		if tables[j].Where.IsZero() {
 			p := path{"sources", source, "tables", strconv.Itoa(i)}
 			return Problems{c.doc.problem(c.doc.locate(p), p, fmt.Sprintf("table %q gets no entry: %q above takes them all", tables[i].Name, tables[j].Name),
 				fmt.Sprintf("put %q last, or give it conditions (where)", tables[j].Name))}

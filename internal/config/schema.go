@@ -144,6 +144,9 @@ func (s *schema) badPattern(d *document, p path, rules map[string]any, value any
 	if rules["writeOnly"] == true {
 		return d.problem(d.locate(p), p, p.String()+": "+ErrLiteralSecret.Error(), literalHint)
 	}
+	if rules["x-hide"] == true { // people put secrets there by mistake
+		return d.problem(d.locate(p), p, p.String()+" is not in the right form", describe(rules))
+	}
 	return d.problem(d.locate(p), p, fmt.Sprintf("%s: %s is not in the right form", p, shown(value)), describe(rules))
 }
 

@@ -1,0 +1,217 @@
+package config
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden files")
+
+// TestProblems runs every testdata/problems/*.yaml and compares what is wrong
+// with it to the .golden file beside it.
+func TestProblems(t *testing.T) {
+	files, err := filepath.Glob("testdata/problems/*.yaml")
+	if err != nil || len(files) < 10 {
+		t.Fatalf("found %d cases, err %v", len(files), err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".yaml"), func(t *testing.T) {
+			data, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, problems := parse("migration.yaml", "/dir", data)
+			var got strings.Builder
+			for _, p := range problems {
+				fmt.Fprintln(&got, p.Error())
+				if p.Next != "" {
+					fmt.Fprintln(&got, "  hint:", p.Next)
+				}
+			}
+			golden(t, strings.TrimSuffix(file, ".yaml")+".golden", got.String())
+			if strings.Contains(got.String(), "hunter2") {
+				t.Error("a secret of the file is shown")
+			}
+			if len(problems) == 0 {
+				t.Error("nothing is wrong?")
+			}
+		})
+	}
+}
+
+func golden(t *testing.T, file, got string) {
+	t.Helper()
+	if *update {
+		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), got); diff != "" {
+		t.Errorf("differs from %s (-update rewrites it):\n%s", file, diff)
+	}
+}
+
+func starterConfig(t testing.TB) string {
+	t.Helper()
+	data, err := starter.ReadFile("starter/migration.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(data)
+}
+
+func load(t testing.TB, text string) *Config {
+	t.Helper()
+	c, ps := parse("migration.yaml", "/dir", []byte(text))
+	if len(ps) > 0 {
+		t.Fatal(ps)
+	}
+	return c
+}
+
+func TestStarter(t *testing.T) {
+	c := load(t, starterConfig(t))
+	if c.Store != "/dir/.parallelrun/store" {
+		t.Errorf("store = %s", c.Store)
+	}
+	name, m, err := c.Migration("")
+	if err != nil || name != "demo" {
+		t.Fatalf("the only migration: %q, %v", name, err)
+	}
+	if m.Mapping != "/dir/mapping.yaml" || m.Templates != "/dir/templates" {
+		t.Errorf("paths: %s, %s", m.Mapping, m.Templates)
+	}
+	ldif := c.Sources[m.Source].LDIF
+	if ldif == nil || ldif.Files[0] != "/dir/legacy.ldif" || len(ldif.Tables) != 4 {
+		t.Fatalf("source: %+v", ldif)
+	}
+	if got := ldif.Tables[2]; got.Name != "people" || got.Columns["userPassword"] != "secrets" || got.Where.ObjectClass[0] != "legacyAccount" {
+		t.Errorf("people: %+v", got)
+	}
+	if s := c.Targets[m.Target].Sandbox; s == nil || s.State != "/dir/.parallelrun/sandbox" {
+		t.Errorf("sandbox: %+v", s)
+	}
+	if got := c.Keys.Identity.File(); got != "/dir/keys/identity.txt" {
+		t.Errorf("identity: %s", got)
+	}
+	if r := m.Rejects; r.Limit("users") != 0.05 || r.Limit("credentials") != 0.5 {
+		t.Errorf("rejects: %v", r)
+	}
+	if rows, ratio := m.Brake.Deletes.Limit(); rows != 20 || ratio != 0.02 {
+		t.Errorf("brake: %d, %v", rows, ratio)
+	}
+}
+
+// TestStarterComments: the commented-out parts must be right as well, for they
+// are what people copy.
+func TestStarterComments(t *testing.T) {
+	var lines []string
+	for _, line := range strings.Split(starterConfig(t), "\n") {
+		trimmed := strings.TrimLeft(line, " ")
+		rest, ok := strings.CutPrefix(trimmed, "# ")
+		indent := line[:len(line)-len(trimmed)]
+		key, _, isKey := strings.Cut(strings.TrimLeft(rest, "# "), ":")
+		if ok && isKey && isName(key) && indent != "" {
+			line = indent + strings.Replace(rest, "# ", "", min(1, strings.Count(rest[:len(rest)-len(strings.TrimLeft(rest, " #"))], "#")))
+		}
+		lines = append(lines, line)
+	}
+	c := load(t, strings.Replace(strings.Join(lines, "\n"), "[age1...]", "[age1abc]", 1))
+	staging, ok := c.Targets["staging"]
+	if !ok || staging.URL == "" || staging.Auth.IsZero() || staging.Proof.IsZero() || staging.Limits.BatchUsers != 20 || staging.CAFile == "" {
+		t.Errorf("staging: %+v", staging)
+	}
+	if c.Migrations["demo"].Memory != 512<<20 || len(c.Keys.Recipients) != 1 || len(c.Sources["legacy"].LDIF.SecretAttributes) != 1 {
+		t.Errorf("other commented keys were not taken: %+v", c.Migrations["demo"])
+	}
+}
+
+func TestAliasesAndFlowStyle(t *testing.T) {
+	c := load(t, `
+version: 1
+store: s
+sources:
+  a: &source {kind: ldif, namespace: one, files: [x], tables: [{name: people, key: dn}]}
+  b: *source
+targets: {t: {dialect: keycloak, realm: r, url: "http://h:8080/auth/", auth: {clientId: c, clientSecret: "${SECRET}"}}}
+migrations: {m: {source: b, target: t, mapping: /abs/m.yaml, memory: 1073741824}}
+`)
+	if c.Sources["b"].LDIF.Tables[0].Name != "people" || c.Sources["b"].LDIF.Files[0] != "/dir/x" {
+		t.Errorf("alias: %+v", c.Sources["b"].LDIF)
+	}
+	if got := c.Targets["t"]; got.URL != "http://h:8080/auth" || got.Auth.ClientSecret.String() != "${SECRET}" {
+		t.Errorf("target: %+v", got)
+	}
+	if m := c.Migrations["m"]; m.Mapping != "/abs/m.yaml" || m.Memory != 1<<30 {
+		t.Errorf("migration: %+v", m)
+	}
+}
+
+func TestUnknownMigration(t *testing.T) {
+	c := load(t, starterConfig(t))
+	_, _, err := c.Migration("demos")
+	if err == nil || !strings.Contains(err.Error(), `no migration named "demos"`) {
+		t.Fatalf("err = %v", err)
+	}
+	if h := err.(*UnknownNameError).Hint(); h != `did you mean "demo"?` {
+		t.Errorf("hint = %s", h)
+	}
+}
+
+func TestStoreDir(t *testing.T) {
+	for in, want := range map[string]string{
+		"store":           "store",
+		"/abs/store":      "/abs/store",
+		"file:///a/store": "/a/store",
+	} {
+		if got, err := StoreDir(in); err != nil || got != want {
+			t.Errorf("StoreDir(%q) = %q, %v", in, got, err)
+		}
+	}
+	for _, in := range []string{"s3://bucket/x", "file://host/x", "https://h/x"} {
+		if got, err := StoreDir(in); err == nil {
+			t.Errorf("StoreDir(%q) = %q, no error", in, got)
+		}
+	}
+}
+
+// FuzzLoad: no input may crash the loader or yield a configuration together
+// with problems, and no problem may lie outside of the file.
+func FuzzLoad(f *testing.F) {
+	data, err := starter.ReadFile("starter/migration.yaml")
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(data)
+	cases, _ := filepath.Glob("testdata/problems/*.yaml")
+	for _, c := range cases {
+		b, err := os.ReadFile(c)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(b)
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		c, ps := parse("f", "/dir", data)
+		if (c == nil) == (len(ps) == 0) {
+			t.Fatalf("config %v with problems %v", c != nil, ps)
+		}
+		lines := strings.Count(string(data), "\n") + strings.Count(string(data), "\r") + 2
+		for _, p := range ps {
+			if p.Line < 0 || p.Line > lines || p.What == "" {
+				t.Errorf("problem outside of the file's %d lines: %+v", lines, p)
+			}
+		}
+	})
+}
