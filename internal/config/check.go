@@ -159,11 +159,6 @@ func (c *Config) checkTarget(name string) (ps Problems) {
 
 func (c *Config) checkMigration(k Checker, name string) (ps Problems) {
 	m, p := c.Migrations[name], path{"migrations", name}
-	if info, err := os.Stat(m.Templates); m.Templates != "" && err != nil {
-		ps = append(ps, c.wrong(p.child("templates"), plain(err, m.Templates))...)
-	} else if m.Templates != "" && !info.IsDir() {
-		ps = append(ps, c.wrong(p.child("templates"), hinted{fmt.Errorf("%s: is not a folder", m.Templates), "name the folder that holds the templates"})...)
-	}
 	if err := regular(m.Mapping); err != nil {
 		return append(ps, c.wrong(p.child("mapping"), err)...)
 	}

@@ -103,18 +103,18 @@ type Limits struct {
 
 // Migration takes one source to one target.
 type Migration struct {
-	Source    string `json:"source"`
-	Target    string `json:"target"`
-	Mapping   string `json:"mapping"`
-	Templates string `json:"templates,omitempty"` // a folder; empty: none
+	Source string `json:"source"`
+	Target string `json:"target"`
+	// Mapping is the file of the rules, which names its templates and says what
+	// becomes of passwords.
+	Mapping string `json:"mapping"`
 	// Ownership says who wins where both sides changed a field: legacy.
-	Ownership  string    `json:"ownership,omitempty"`
-	Brake      Brake     `json:"brake"`
-	Rejects    Rejects   `json:"rejects"`
-	Passwords  Passwords `json:"passwords"`
-	LoginProof Proof     `json:"loginProof"`
-	Memory     Size      `json:"memory,omitempty"`  // zero: as the command says
-	Workers    int       `json:"workers,omitempty"` // zero: as the command says
+	Ownership  string  `json:"ownership,omitempty"`
+	Brake      Brake   `json:"brake"`
+	Rejects    Rejects `json:"rejects"`
+	LoginProof Proof   `json:"loginProof"`
+	Memory     Size    `json:"memory,omitempty"`  // zero: as the command says
+	Workers    int     `json:"workers,omitempty"` // zero: as the command says
 }
 
 // Brake limits mass change per entity: a run stops before its first write when
@@ -167,18 +167,6 @@ func (r Rejects) Limit(entity string) float64 {
 		return v
 	}
 	return DefaultRejectRatio
-}
-
-// Passwords says what becomes of passwords that the target can't verify, and
-// of those that the source holds in the clear.
-type Passwords struct {
-	// Unsupported: reset (the user must set a new one), capture (the companion
-	// stage takes it at the next legacy login) or provider (a server extension
-	// will verify the hash as it is). Empty: reset.
-	Unsupported string `json:"unsupported,omitempty"`
-	// ClearText: hash (with Argon2id, so that it works at the target) or
-	// reset. Empty: hash.
-	ClearText string `json:"clearText,omitempty"`
 }
 
 // Proof says how many logins prove a run. Nil: 50.

@@ -89,8 +89,8 @@ func TestStarter(t *testing.T) {
 	if err != nil || name != "demo" {
 		t.Fatalf("the only migration: %q, %v", name, err)
 	}
-	if m.Mapping != "/dir/mapping.yaml" || m.Templates != "/dir/templates" {
-		t.Errorf("paths: %s, %s", m.Mapping, m.Templates)
+	if m.Mapping != "/dir/mapping.yaml" {
+		t.Errorf("mapping: %s", m.Mapping)
 	}
 	ldif := c.Sources[m.Source].LDIF
 	if ldif == nil || ldif.Files[0] != "/dir/legacy.ldif" || len(ldif.Tables) != 4 {

@@ -180,7 +180,6 @@ func (c *Config) resolvePaths() Problems {
 	}
 	for name, m := range c.Migrations {
 		m.Mapping = c.resolve(m.Mapping)
-		m.Templates = c.resolve(m.Templates)
 		c.Migrations[name] = m
 	}
 	return ps
