@@ -240,3 +240,20 @@ func (d *Decoder) mapCell(c *Column, b *array.MapBuilder) bool {
 	}
 	return true
 }
+
+// CanonicalKey reads the legacy key out of a row's canonical encoding.
+func CanonicalKey(canonical []byte) (string, error) {
+	d := Decoder{b: canonical}
+	if string(d.take(len(canonicalMagic))) != canonicalMagic || d.u32() == 0 || d.u32() != uint32(KeyFieldID) {
+		return "", ErrEncoding
+	}
+	switch d.tag() {
+	case tagNull:
+		return "", nil
+	case byte(String):
+		if k := d.text(); k != nil {
+			return string(k), nil
+		}
+	}
+	return "", ErrEncoding
+}

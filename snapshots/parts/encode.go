@@ -1,0 +1,163 @@
+package parts
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/apache/arrow/go/v17/arrow/array"
+	"github.com/apache/arrow/go/v17/arrow/memory"
+	"github.com/apache/arrow/go/v17/parquet/pqarrow"
+
+	"github.com/parallelrun/parallelrun/schemas"
+)
+
+// partEncoder makes one part and its index.
+type partEncoder struct {
+	w     *TableWriter
+	out   *spool
+	pq    *pqarrow.FileWriter
+	dec   *schemas.Decoder
+	batch *array.RecordBuilder
+	index *listWriter
+	large map[[32]byte]int64
+	boxes [][]byte
+
+	rows  int   // in the batch
+	bytes int64 // in the batch
+}
+
+// encodePart writes the rows under a prefix as a part.
+func (w *TableWriter) encodePart(ctx context.Context, c cut) (p Part, err error) {
+	e := &partEncoder{w: w, out: newSpool(w.o.TempDir), dec: schemas.NewDecoder(&w.t), index: newListWriter(indexMagic, indexEntry, c.rows), large: map[[32]byte]int64{}}
+	defer func() { err = errors.Join(err, e.out.Close()) }()
+	if e.pq, err = newParquetWriter(&w.t, e.out); err != nil {
+		return Part{}, err
+	}
+	e.batch = array.NewRecordBuilder(memory.DefaultAllocator, storedSchema(&w.t))
+	defer e.batch.Release()
+	if err := e.readRows(ctx, c); err != nil {
+		return Part{}, fmt.Errorf("table %s, part %q: %w", w.t.Name, c.prefix, err)
+	}
+	p, err = e.store(ctx)
+	p.Prefix, p.Rows = c.prefix, c.rows
+	return p, err
+}
+
+func (e *partEncoder) readRows(ctx context.Context, c cut) error {
+	from, to, more, err := prefixRange(c.prefix)
+	if err != nil {
+		return err
+	}
+	end := to[:]
+	if !more {
+		end = nil
+	}
+	n := int64(0)
+	for rec, err := range e.w.sorter.Range(from[:], end) {
+		if err == nil {
+			err = e.add(readSorted(rec))
+		}
+		if err == nil && e.rows == 0 { // a batch went out
+			err = context.Cause(ctx)
+		}
+		if err != nil {
+			return err
+		}
+		n++
+	}
+	if n != c.rows {
+		return fmt.Errorf("%d rows were sorted, %d read back", c.rows, n)
+	}
+	if err := e.flush(); err != nil {
+		return err
+	}
+	return e.pq.Close()
+}
+
+// add puts a row into the batch, after writing the batch if the row would take
+// it out of its bounds.
+func (e *partEncoder) add(r sorted) error {
+	size := int64(len(r.canonical) + len(r.boxes))
+	if e.rows == groupRows || e.rows > 0 && e.bytes+size > groupBytes {
+		if err := e.flush(); err != nil {
+			return err
+		}
+	}
+	e.batch.Field(idAt).(*array.FixedSizeBinaryBuilder).Append(r.id[:])
+	e.batch.Field(digestAt).(*array.FixedSizeBinaryBuilder).Append(r.digest[:])
+	e.boxes = splitBoxes(e.boxes[:0], r.boxes)
+	own := e.batch.Fields()[ownAt : ownAt+len(e.w.t.Columns)]
+	refs, err := e.dec.Append(e.batch.Field(keyAt).(*array.StringBuilder), own, r.canonical, e.boxes)
+	if err != nil {
+		return fmt.Errorf("row %s: %w", r.id, err)
+	}
+	e.addLarge(refs)
+	e.index.add(r.id[:], r.digest[:])
+	e.rows++
+	e.bytes += size
+	return nil
+}
+
+func (e *partEncoder) addLarge(refs []schemas.LargeRef) {
+	b := e.batch.Field(ownAt + len(e.w.t.Columns)).(*array.ListBuilder)
+	if len(refs) == 0 {
+		b.AppendNull()
+		return
+	}
+	b.Append(true)
+	s := b.ValueBuilder().(*array.StructBuilder)
+	for _, ref := range refs {
+		s.Append(true)
+		s.FieldBuilder(0).(*array.StringBuilder).Append(ref.Path)
+		s.FieldBuilder(1).(*array.FixedSizeBinaryBuilder).Append(ref.SHA256[:])
+		s.FieldBuilder(2).(*array.Int64Builder).Append(ref.Size)
+		e.large[ref.SHA256] = ref.Size
+	}
+}
+
+// flush writes the batch as a row group.
+func (e *partEncoder) flush() error {
+	if e.rows == 0 {
+		return nil
+	}
+	rec := e.batch.NewRecord()
+	defer rec.Release()
+	e.rows, e.bytes = 0, 0
+	return e.pq.Write(rec)
+}
+
+// store puts the part, its index and its list of large objects.
+func (e *partEncoder) store(ctx context.Context) (p Part, err error) {
+	want := e.out.object()
+	if p.Object, err = e.w.o.Put(ctx, e.out.body()); err != nil {
+		return Part{}, err
+	}
+	if p.Object != want {
+		return Part{}, &Corruption{Object: want.Name(), Table: e.w.t.Name, Detail: "the bytes of a part changed between writing and storing it",
+			Advice: "check the memory and disk of this machine, then run again"}
+	}
+	if p.Index, err = e.w.o.Put(ctx, bytes.NewReader(e.index.finish())); err != nil {
+		return Part{}, err
+	}
+	if len(e.large) == 0 {
+		return p, nil
+	}
+	o, err := e.w.o.Put(ctx, bytes.NewReader(e.largeList()))
+	p.Large = &o
+	return p, err
+}
+
+func (e *partEncoder) largeList() []byte {
+	w := newListWriter(largeMagic, largeEntry, int64(len(e.large)))
+	for _, sum := range slices.SortedFunc(maps.Keys(e.large), func(a, b [32]byte) int { return bytes.Compare(a[:], b[:]) }) {
+		var size [8]byte
+		binary.BigEndian.PutUint64(size[:], uint64(e.large[sum]))
+		w.add(sum[:], size[:])
+	}
+	return w.finish()
+}

@@ -1,0 +1,77 @@
+package parts
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+)
+
+// verifiedInMemory is the size up to which an object is held while in use, so
+// that the bytes that were checked are the bytes that are decoded. Larger ones
+// are read twice.
+const verifiedInMemory = 4 << 20
+
+// Source is an object as a back end opens it, its bytes not checked.
+type Source interface {
+	io.ReaderAt
+	io.Closer
+}
+
+// Verified makes an OpenFunc out of a function that opens objects unchecked:
+// it reads an object whole, in bounded memory, and compares size and SHA-256
+// before anyone else sees a byte. A mismatch is a *Corruption; an error of open
+// is returned as it is.
+func Verified(open func(ctx context.Context, o Object) (Source, error)) OpenFunc {
+	return func(ctx context.Context, o Object) (io.ReaderAt, io.Closer, error) {
+		src, err := open(ctx, o)
+		if err != nil {
+			return nil, nil, err
+		}
+		r, err := verify(ctx, o, src)
+		if err != nil {
+			return nil, nil, errors.Join(err, src.Close())
+		}
+		if r == nil {
+			return src, src, nil
+		}
+		return r, nopCloser{}, src.Close()
+	}
+}
+
+// verify compares bytes with what they should be and returns them if they are
+// few.
+func verify(ctx context.Context, o Object, src io.ReaderAt) (io.ReaderAt, error) {
+	if o.Bytes < 0 {
+		return nil, corrupt(o, "the manifest gives it %d bytes", o.Bytes)
+	}
+	h := sha256.New()
+	buf := make([]byte, min(o.Bytes, verifiedInMemory)+1) // one more, to see an object that is too long
+	n, err := int64(0), error(nil)
+	for n <= o.Bytes && err == nil {
+		if err = context.Cause(ctx); err != nil {
+			return nil, err
+		}
+		var k int
+		k, err = src.ReadAt(buf[:min(int64(len(buf)), o.Bytes+1-n)], n)
+		h.Write(buf[:k])
+		n += int64(k)
+	}
+	if err != nil && err != io.EOF {
+		return nil, fmt.Errorf("read object %s: %w", o.Name(), err)
+	}
+	switch {
+	case n > o.Bytes:
+		return nil, corrupt(o, "it is longer than its %d bytes", o.Bytes)
+	case n < o.Bytes:
+		return nil, corrupt(o, "%d of %d bytes are there", n, o.Bytes)
+	case !bytes.Equal(h.Sum(nil), o.SHA256[:]):
+		return nil, corrupt(o, "its bytes do not have its SHA-256")
+	}
+	if o.Bytes > verifiedInMemory {
+		return nil, nil
+	}
+	return byteReaderAt(buf[:o.Bytes]), nil
+}

@@ -1,0 +1,215 @@
+package parts
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"runtime"
+
+	"github.com/apache/arrow/go/v17/arrow"
+	"github.com/apache/arrow/go/v17/arrow/array"
+	"github.com/apache/arrow/go/v17/arrow/memory"
+	"github.com/apache/arrow/go/v17/parquet"
+	"github.com/apache/arrow/go/v17/parquet/file"
+	"github.com/apache/arrow/go/v17/parquet/pqarrow"
+
+	"github.com/parallelrun/parallelrun/schemas"
+)
+
+// partFile is an open part. Row groups are decoded one at a time, so memory
+// follows their fixed bounds.
+type partFile struct {
+	p      Part
+	pq     *file.Reader
+	arrow  *pqarrow.FileReader
+	leaves []int // Parquet columns to read
+	shape  *arrow.Schema
+	closer io.Closer
+}
+
+// group is one decoded row group.
+type group struct {
+	rec    arrow.Record
+	ids    *array.FixedSizeBinary
+	keys   *array.String
+	digest *array.FixedSizeBinary
+	own    []arrow.Array // the table's columns, nil where not read
+	large  *array.List   // nil where not read
+}
+
+// openPart opens a part for reading some of its columns; want is aligned with
+// the table's, nil for all.
+func (r *Reader) openPart(ctx context.Context, p Part, want []bool) (f *partFile, err error) {
+	src, closer, err := r.open(ctx, p.Object)
+	if err != nil {
+		return nil, err
+	}
+	f = &partFile{p: p, closer: closer}
+	err = guard(p.Object, func() error { return f.init(&r.shape, src, want) })
+	if err != nil {
+		return nil, errors.Join(r.damage(err), closer.Close())
+	}
+	return f, nil
+}
+
+func (f *partFile) init(t *schemas.Table, src io.ReaderAt, want []bool) (err error) {
+	props := parquet.NewReaderProperties(memory.DefaultAllocator)
+	props.BufferedStreamEnabled = true
+	f.pq, err = file.NewParquetReader(io.NewSectionReader(src, 0, f.p.Object.Bytes), file.WithReadProps(props))
+	if err != nil {
+		return corruptCause(f.p.Object, "Parquet footer can't be read", err)
+	}
+	f.arrow, err = pqarrow.NewFileReader(f.pq, pqarrow.ArrowReadProperties{BatchSize: groupRows}, memory.DefaultAllocator)
+	if err != nil {
+		return corruptCause(f.p.Object, "Parquet schema can't be read", err)
+	}
+	f.shape = storedSchema(t)
+	got, err := f.arrow.Schema()
+	if err != nil {
+		return corruptCause(f.p.Object, "Parquet schema can't be read", err)
+	}
+	if !sameShape(got, f.shape) {
+		return corrupt(f.p.Object, "the part's columns are not those of the table")
+	}
+	if f.pq.NumRows() != f.p.Rows {
+		return corrupt(f.p.Object, "part has %d rows, the manifest says %d", f.pq.NumRows(), f.p.Rows)
+	}
+	f.choose(t, want)
+	return nil
+}
+
+// choose lists the Parquet columns of the wanted fields.
+func (f *partFile) choose(t *schemas.Table, want []bool) {
+	large := want == nil
+	keep := map[string]bool{rowIDColumn: true, legacyKeyColumn: true, rowDigestColumn: true}
+	for i, c := range t.Columns {
+		if want == nil || want[i] {
+			keep[c.Name] = true
+			large = large || mayBeLarge(c.Type)
+		}
+	}
+	keep[largeColumn] = large
+	s := f.pq.MetaData().Schema
+	for i := range s.NumColumns() {
+		if keep[s.Column(i).ColumnPath()[0]] {
+			f.leaves = append(f.leaves, i)
+		}
+	}
+}
+
+// mayBeLarge says whether values of the type can live as objects of their own.
+func mayBeLarge(t schemas.Type) bool {
+	switch t {
+	case schemas.String, schemas.Binary, schemas.Strings, schemas.Binaries, schemas.StringsMap, schemas.BinariesMap:
+		return true
+	}
+	return false
+}
+
+func (f *partFile) groups() int { return f.pq.NumRowGroups() }
+
+func (f *partFile) groupRows(g int) int64 { return f.pq.MetaData().RowGroup(g).NumRows() }
+
+// read decodes a row group; the caller releases it.
+func (f *partFile) read(ctx context.Context, g int) (out *group, err error) {
+	err = guard(f.p.Object, func() error {
+		rec, err := f.readRecord(ctx, g)
+		if err == nil {
+			out, err = f.split(rec)
+		}
+		return err
+	})
+	return out, err
+}
+
+func (f *partFile) readRecord(ctx context.Context, g int) (arrow.Record, error) {
+	rr, err := f.arrow.GetRecordReader(ctx, f.leaves, []int{g})
+	if err != nil {
+		return nil, corruptCause(f.p.Object, fmt.Sprintf("row group %d can't be opened", g), err)
+	}
+	defer rr.Release()
+	if !rr.Next() {
+		if err := context.Cause(ctx); err != nil {
+			return nil, err
+		}
+		return nil, corruptCause(f.p.Object, fmt.Sprintf("row group %d can't be decoded", g), rr.Err())
+	}
+	rec := rr.Record()
+	if rec.NumRows() != f.groupRows(g) {
+		return nil, corrupt(f.p.Object, "row group %d has %d rows, its footer says %d", g, rec.NumRows(), f.groupRows(g))
+	}
+	rec.Retain()
+	return rec, nil
+}
+
+// split finds the columns of a decoded batch.
+func (f *partFile) split(rec arrow.Record) (*group, error) {
+	out := &group{rec: rec, own: make([]arrow.Array, f.shape.NumFields()-ownAt-1)}
+	at := 0
+	for i, field := range f.shape.Fields() {
+		if at == int(rec.NumCols()) || rec.ColumnName(at) != field.Name {
+			continue
+		}
+		col := rec.Column(at)
+		at++
+		switch i {
+		case idAt:
+			out.ids = col.(*array.FixedSizeBinary)
+		case keyAt:
+			out.keys = col.(*array.String)
+		case digestAt:
+			out.digest = col.(*array.FixedSizeBinary)
+		case f.shape.NumFields() - 1:
+			out.large = col.(*array.List)
+		default:
+			out.own[i-ownAt] = col
+		}
+	}
+	if out.ids == nil || out.keys == nil || out.digest == nil {
+		rec.Release()
+		return nil, corrupt(f.p.Object, "row id, legacy key or row digest is missing")
+	}
+	return out, nil
+}
+
+func (f *partFile) Close() error {
+	return errors.Join(guard(f.p.Object, f.pq.Close), f.closer.Close())
+}
+
+// refs lists the large values of row i; the slice is re-used from dst.
+func (g *group) refs(dst []schemas.LargeRef, i int) []schemas.LargeRef {
+	if g.large == nil || g.large.IsNull(i) {
+		return dst
+	}
+	from, to := g.large.ValueOffsets(i)
+	s := g.large.ListValues().(*array.Struct)
+	paths, sums, sizes := s.Field(0).(*array.String), s.Field(1).(*array.FixedSizeBinary), s.Field(2).(*array.Int64)
+	for j := int(from); j < int(to); j++ {
+		dst = append(dst, schemas.LargeRef{Path: string([]byte(paths.Value(j))), SHA256: [32]byte(sums.Value(j)), Size: sizes.Value(j)})
+	}
+	return dst
+}
+
+// guard turns a panic of the decoder into a corruption: arrow v17 panics on
+// damaged pages. It can only do so for panics of this goroutine.
+func guard(o Object, f func() error) (err error) {
+	defer func() {
+		v := recover()
+		if v == nil {
+			return
+		}
+		if e, ok := v.(runtime.Error); ok {
+			err = corruptCause(o, "decoder failed", e)
+			return
+		}
+		err = corrupt(o, "decoder failed: %v", v)
+	}()
+	return f()
+}
+
+func corruptCause(o Object, detail string, err error) error {
+	c := corrupt(o, "%s", detail)
+	c.Err = err
+	return c
+}

@@ -1,0 +1,219 @@
+package parts
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+
+	"github.com/parallelrun/parallelrun/schemas"
+)
+
+// ReadOptions of a Reader. There are none yet.
+type ReadOptions struct{}
+
+// Reader reads one table. It is safe for concurrent use. Damage that it finds
+// is a *Corruption.
+type Reader struct {
+	t     Table
+	shape schemas.Table
+	open  OpenFunc
+}
+
+// OpenTable returns a reader of a table that a manifest lists.
+func OpenTable(t Table, open OpenFunc, _ ReadOptions) *Reader {
+	return &Reader{t: t, shape: t.Schema(), open: open}
+}
+
+// Table is the table as the manifest lists it.
+func (r *Reader) Table() Table { return r.t }
+
+// parts are the parts of the only layer; more layers need a newer version.
+func (r *Reader) parts() ([]Part, error) {
+	if len(r.t.Layers) != 1 || r.t.Layers[0].Kind != Whole {
+		return nil, fmt.Errorf("table %s is stored as %d layers of kinds this version does not read: use a newer version", r.t.Name, len(r.t.Layers))
+	}
+	return r.t.Layers[0].Parts, nil
+}
+
+// within yields the parts that may hold ids with from <= id < to; a zero to
+// means no end.
+func (r *Reader) within(from, to schemas.RowID) iter.Seq2[Part, error] {
+	return func(yield func(Part, error) bool) {
+		parts, err := r.parts()
+		if err != nil {
+			yield(Part{}, err)
+			return
+		}
+		for _, p := range parts {
+			lo, hi, more, err := prefixRange(p.Prefix)
+			if err != nil {
+				yield(Part{}, r.damage(&Corruption{Detail: err.Error(), Advice: adviceRestore}))
+				return
+			}
+			if more && hi.Compare(from) <= 0 {
+				continue
+			}
+			if !to.IsZero() && lo.Compare(to) >= 0 {
+				return
+			}
+			if !yield(p, nil) {
+				return
+			}
+		}
+	}
+}
+
+// damage names the table in a corruption that does not.
+func (r *Reader) damage(err error) error {
+	if c, ok := errors.AsType[*Corruption](err); ok && c.Table == "" {
+		c.Table = r.t.Name
+	}
+	return err
+}
+
+// Index yields row ids and digests in order, from the indexes alone.
+func (r *Reader) Index(ctx context.Context) iter.Seq2[Entry, error] {
+	return func(yield func(Entry, error) bool) {
+		parts, err := r.parts()
+		if err != nil {
+			yield(Entry{}, err)
+			return
+		}
+		for _, p := range parts {
+			for e, err := range r.PartIndex(ctx, p) {
+				if !yield(e, err) || err != nil {
+					return
+				}
+			}
+		}
+	}
+}
+
+// PartIndex yields the index of one part: what a diff reads of parts that
+// differ.
+func (r *Reader) PartIndex(ctx context.Context, p Part) iter.Seq2[Entry, error] {
+	return func(yield func(Entry, error) bool) {
+		stopped := false
+		err := r.withIndex(ctx, p, func(l *list) error {
+			check := orderCheck{prefix: p.Prefix}
+			var bad error
+			err := l.each(0, func(b []byte) bool {
+				e := entryAt(b)
+				if bad = check.next(e.ID, p.Index); bad != nil {
+					return false
+				}
+				stopped = !yield(e, nil)
+				return !stopped
+			})
+			return errors.Join(err, bad)
+		})
+		if err != nil && !stopped {
+			yield(Entry{}, r.damage(err))
+		}
+	}
+}
+
+// withIndex opens a part's index for f.
+func (r *Reader) withIndex(ctx context.Context, p Part, f func(*list) error) error {
+	src, closer, err := r.open(ctx, p.Index)
+	if err != nil {
+		return err
+	}
+	l, err := openList(p.Index, src, indexMagic, indexEntry)
+	if err == nil && l.rows != p.Rows {
+		err = corrupt(p.Index, "index has %d rows, its part %d", l.rows, p.Rows)
+	}
+	if err == nil {
+		err = f(l)
+	}
+	return errors.Join(err, closer.Close())
+}
+
+// orderCheck sees that ids ascend and lie under a prefix.
+type orderCheck struct {
+	prefix string
+	any    bool
+	last   schemas.RowID
+	lo, hi schemas.RowID
+	more   bool
+}
+
+func (c *orderCheck) next(id schemas.RowID, o Object) error {
+	if !c.any {
+		var err error
+		if c.lo, c.hi, c.more, err = prefixRange(c.prefix); err != nil {
+			return corrupt(o, "%v", err)
+		}
+	}
+	if c.any && id.Compare(c.last) <= 0 {
+		return corrupt(o, "row %s does not come after the one before it", id)
+	}
+	if id.Compare(c.lo) < 0 || c.more && id.Compare(c.hi) >= 0 {
+		return corrupt(o, "row %s does not belong under prefix %q", id, c.prefix)
+	}
+	c.any, c.last = true, id
+	return nil
+}
+
+// LargeObjects yields the objects that the table's large values live in; one
+// that several parts use comes several times.
+func (r *Reader) LargeObjects(ctx context.Context) iter.Seq2[Object, error] {
+	return func(yield func(Object, error) bool) {
+		parts, err := r.parts()
+		if err != nil {
+			yield(Object{}, err)
+			return
+		}
+		for _, p := range parts {
+			if p.Large == nil {
+				continue
+			}
+			objects, err := r.largeOf(ctx, *p.Large)
+			if err != nil {
+				yield(Object{}, r.damage(err))
+				return
+			}
+			for _, o := range objects {
+				if !yield(o, nil) {
+					return
+				}
+			}
+		}
+	}
+}
+
+func (r *Reader) largeOf(ctx context.Context, o Object) (objects []Object, err error) {
+	src, closer, err := r.open(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, closer.Close()) }()
+	l, err := openList(o, src, largeMagic, largeEntry)
+	if err != nil {
+		return nil, err
+	}
+	err = l.each(0, func(b []byte) bool {
+		objects = append(objects, largeEntryAt(b))
+		return true
+	})
+	return objects, err
+}
+
+// readObject reads an object whole: a large value.
+func (r *Reader) readObject(ctx context.Context, o Object) (b []byte, err error) {
+	src, closer, err := r.open(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, closer.Close()) }()
+	var buf bytes.Buffer
+	buf.Grow(int(o.Bytes))
+	_, err = io.Copy(&buf, io.NewSectionReader(src, 0, o.Bytes))
+	if err == nil && int64(buf.Len()) != o.Bytes {
+		err = corrupt(o, "%d of %d bytes could be read", buf.Len(), o.Bytes)
+	}
+	return buf.Bytes(), err
+}

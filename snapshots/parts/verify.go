@@ -1,0 +1,178 @@
+package parts
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+
+	"github.com/parallelrun/parallelrun/schemas"
+)
+
+// VerifyRows decodes the whole table, computes every row's digest anew, and
+// compares it with the part, the index and the table's digest. It yields what
+// it finds, *Corruption for damage, and goes on with the next part; nothing
+// means that rows and digests agree. It reads large values too, so that their
+// bytes are checked. What it does not prove: that the rows are those of the
+// source.
+func (r *Reader) VerifyRows(ctx context.Context) iter.Seq[error] {
+	return func(yield func(error) bool) {
+		parts, err := r.parts()
+		if err != nil {
+			yield(err)
+			return
+		}
+		tree, whole := newTrie(), true
+		var last *schemas.RowID
+		for _, p := range parts {
+			v := partVerifier{r: r, ctx: ctx, p: p, tree: tree, last: last}
+			if err := v.run(); err != nil {
+				whole = false
+				if !yield(r.damage(err)) || context.Cause(ctx) != nil {
+					return
+				}
+			}
+			last = v.last
+		}
+		if whole {
+			r.verifyDigest(tree, yield)
+		}
+	}
+}
+
+func (r *Reader) verifyDigest(tree *trie, yield func(error) bool) {
+	c := &Corruption{Table: r.t.Name, Advice: adviceRestore}
+	rows := tree.rows
+	if rows != r.t.Rows {
+		c.Detail = fmt.Sprintf("its parts have %d rows, the manifest says %d", rows, r.t.Rows)
+		yield(c)
+		return
+	}
+	if tree.digest() != r.t.Digest {
+		c.Detail = "the digest of its rows is not the manifest's"
+		yield(c)
+	}
+}
+
+// partVerifier checks one part against its index and list of large objects.
+type partVerifier struct {
+	r    *Reader
+	ctx  context.Context
+	p    Part
+	tree *trie
+	last *schemas.RowID // of the part before
+
+	enc   *schemas.Encoder
+	buf   []byte
+	refs  []schemas.LargeRef
+	large map[Object]bool
+}
+
+func (v *partVerifier) run() (err error) {
+	v.enc, v.large = schemas.NewEncoder(&v.r.shape), map[Object]bool{}
+	pf, err := v.r.openPart(v.ctx, v.p, nil)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, pf.Close()) }()
+	next, stop := iter.Pull2(v.r.PartIndex(v.ctx, v.p))
+	defer stop()
+	for g := range pf.groups() {
+		if err := v.group(pf, g, next); err != nil {
+			return err
+		}
+	}
+	if e, err, more := next(); more {
+		if err != nil {
+			return err
+		}
+		return corrupt(v.p.Index, "row %s is in the index only", e.ID)
+	}
+	return v.verifyLarge()
+}
+
+func (v *partVerifier) group(pf *partFile, g int, next func() (Entry, error, bool)) error {
+	if err := context.Cause(v.ctx); err != nil {
+		return err
+	}
+	grp, err := pf.read(v.ctx, g)
+	if err != nil {
+		return err
+	}
+	defer grp.rec.Release()
+	for i := range int(grp.rec.NumRows()) {
+		e, err, ok := next()
+		if err != nil {
+			return err
+		}
+		if !ok {
+			return corrupt(v.p.Index, "index ends before its part")
+		}
+		if err := v.row(grp, i, e); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// row compares a row with its index entry and its own digest.
+func (v *partVerifier) row(g *group, i int, e Entry) error {
+	id := schemas.RowID(g.ids.Value(i))
+	if id != e.ID {
+		return corrupt(v.p.Object, "row %s stands where the index has %s", id, e.ID)
+	}
+	if v.last != nil && v.last.Compare(id) >= 0 {
+		return corrupt(v.p.Object, "row %s does not come after the part before", id)
+	}
+	v.refs = g.refs(v.refs[:0], i)
+	err := guard(v.p.Object, func() (err error) {
+		v.buf, err = v.enc.AppendArrow(v.buf[:0], g.keys, g.own, i, v.refs)
+		return err
+	})
+	if err != nil {
+		return corruptCause(v.p.Object, fmt.Sprintf("row %s can't be encoded", id), err)
+	}
+	digest := schemas.DigestOf(v.buf)
+	if digest != e.Digest || digest != schemas.Digest(g.digest.Value(i)) {
+		return corrupt(v.p.Object, "row %s does not have its digest", id)
+	}
+	for _, ref := range v.refs {
+		v.large[Object{SHA256: ref.SHA256, Bytes: ref.Size}] = true
+	}
+	v.tree.add(e)
+	v.last = &id
+	return nil
+}
+
+// verifyLarge compares the part's large values with the list of their objects
+// and reads each.
+func (v *partVerifier) verifyLarge() error {
+	listed := map[Object]bool{}
+	if v.p.Large != nil {
+		objects, err := v.r.largeOf(v.ctx, *v.p.Large)
+		if err != nil {
+			return err
+		}
+		for _, o := range objects {
+			listed[o] = true
+		}
+	}
+	for o := range v.large {
+		if !listed[o] {
+			return corrupt(v.p.Object, "its large value %s is not listed", o.Name())
+		}
+	}
+	if len(listed) != len(v.large) {
+		return corrupt(v.p.Object, "%d large values are listed, it has %d", len(listed), len(v.large))
+	}
+	for o := range v.large {
+		_, closer, err := v.r.open(v.ctx, o)
+		if err != nil {
+			return err
+		}
+		if err := closer.Close(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
