@@ -1,0 +1,45 @@
+# Parallel Run: see CONTRIBUTING.md. Every target says what it does; `make` alone lists them.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/parallelrun
+LINT_VERSION := v2.12.2
+LINT := $(CACHE)/bin/golangci-lint-$(LINT_VERSION)
+FUZZTIME ?= 20s
+# Packages whose tests talk to a real Keycloak: the race run leaves them out.
+RACE_SKIP := internal/servers|internal/contract|load/keymate
+
+.PHONY: help deps build demo demo-keycloak test race lint bench fuzz
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
+
+deps: ## install what tests and the Keycloak demo need beside Go; says what will be skipped
+	@LINT=$(LINT) LINT_VERSION=$(LINT_VERSION) CACHE=$(CACHE) scripts/deps
+
+build: ## build bin/parallelrun
+	go build -trimpath -o bin/parallelrun ./cmd/parallelrun
+
+demo: build ## the whole migration of a generated directory into the embedded sandbox
+	scripts/demo sandbox
+
+demo-keycloak: build ## the same into a real Keycloak on PostgreSQL, started and stopped by itself
+	go run ./internal/servers/cmd/withkeycloak -- scripts/demo keycloak
+
+test: ## all tests, with one real Keycloak for the whole run; counts skips by name
+	go run ./internal/servers/cmd/withkeycloak -optional -- go test -json -timeout 30m ./... | go run ./scripts/testsummary
+
+race: ## the tests under the race detector, without those that need a Keycloak
+	go test -race -short -json -timeout 20m $$(go list ./... | grep -vE '$(RACE_SKIP)') | go run ./scripts/testsummary -label race
+
+lint: ## gofmt, go vet and golangci-lint, import direction included
+	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$unformatted" ]; then echo "gofmt: $$unformatted"; exit 1; fi
+	go vet ./...
+	@if [ -x $(LINT) ]; then $(LINT) run; else echo "lint: golangci-lint $(LINT_VERSION) is not there (make deps): only gofmt and go vet ran"; [ "$${CI:-}" != true ]; fi
+
+bench: ## all benchmarks, once
+	go test -run '^$$' -bench . -benchmem -timeout 60m ./...
+
+fuzz: ## every fuzz target for FUZZTIME (20s)
+	scripts/fuzz $(FUZZTIME)
