@@ -1,0 +1,102 @@
+package snapshots
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"sync/atomic"
+	"time"
+
+	"github.com/parallelrun/parallelrun/snapshots/parts"
+)
+
+const objectsPrefix = "objects/sha256/"
+
+func objectKey(o parts.Object) string {
+	hex := o.Name()
+	return objectsPrefix + hex[:2] + "/" + hex[2:4] + "/" + hex
+}
+
+// PutStats count what putting objects did.
+type PutStats struct {
+	Objects, Bytes             int64 // written
+	ReusedObjects, ReusedBytes int64 // there already
+}
+
+type putCounts struct{ objects, bytes, reused, reusedBytes atomic.Int64 }
+
+func (c *putCounts) stats() PutStats {
+	return PutStats{Objects: c.objects.Load(), Bytes: c.bytes.Load(), ReusedObjects: c.reused.Load(), ReusedBytes: c.reusedBytes.Load()}
+}
+
+// putTries is how often a write of unknown outcome is repeated: the bytes are
+// always the same, so repeating does no harm.
+const putTries = 6
+
+// putObject stores bytes under their SHA-256. What is there already is not
+// written again.
+func (s *Store) putObject(ctx context.Context, body io.ReadSeeker, count *putCounts) (parts.Object, error) {
+	o, err := identify(body)
+	if err != nil {
+		return o, fmt.Errorf("put object: %w", err)
+	}
+	pause := 50 * time.Millisecond
+	for tries := 1; ; tries++ {
+		err := s.b.Create(ctx, objectKey(o), body)
+		switch {
+		case err == nil:
+			count.objects.Add(1)
+			count.bytes.Add(o.Bytes)
+			return o, nil
+		case errors.Is(err, ErrExists):
+			count.reused.Add(1)
+			count.reusedBytes.Add(o.Bytes)
+			return o, s.checkSize(ctx, o)
+		case !errors.Is(err, ErrUnknownOutcome) || errors.Is(err, ErrBroken) || tries == putTries || !sleep(ctx, pause):
+			return o, fmt.Errorf("put object: %w", err)
+		}
+		pause *= 2
+	}
+}
+
+// identify reads a body through and leaves it at its start.
+func identify(body io.ReadSeeker) (parts.Object, error) {
+	if _, err := body.Seek(0, io.SeekStart); err != nil {
+		return parts.Object{}, err
+	}
+	h := sha256.New()
+	n, err := io.Copy(h, body)
+	if err != nil {
+		return parts.Object{}, err
+	}
+	_, err = body.Seek(0, io.SeekStart)
+	return parts.Object{SHA256: [32]byte(h.Sum(nil)), Bytes: n}, err
+}
+
+const objectAdvice = "restore the object from a copy of the store, or make the snapshot anew from its source"
+
+// checkSize makes sure that an object that is there is as long as its name
+// says; verify reads its bytes too.
+func (s *Store) checkSize(ctx context.Context, o parts.Object) error {
+	f, err := s.openSized(ctx, o)
+	if err != nil {
+		return err
+	}
+	return f.Close()
+}
+
+func (s *Store) openSized(ctx context.Context, o parts.Object) (Object, error) {
+	f, err := s.b.Open(ctx, objectKey(o))
+	if errors.Is(err, ErrNotFound) {
+		return nil, &CorruptError{Object: objectKey(o), What: "it is missing", Advice: objectAdvice, Err: err}
+	}
+	if err != nil {
+		return nil, err
+	}
+	if f.Size() != o.Bytes {
+		return nil, errors.Join(&CorruptError{Object: objectKey(o), What: fmt.Sprintf("%d bytes long, want %d", f.Size(), o.Bytes), Advice: objectAdvice}, f.Close())
+	}
+	return f, nil
+}

@@ -1,0 +1,117 @@
+package snapshots
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// minPrefix is how many digits of a digest must be given at least.
+const minPrefix = 6
+
+// Resolve finds the snapshot that a name stands for: a ref, a digest, or the
+// first digits of one. Else the error is an *UnknownSnapshotError.
+func (st State) Resolve(name string) (SnapshotInfo, error) {
+	if ref, ok := st.Refs[name]; ok {
+		return st.Snapshots[ref.Digest], nil
+	}
+	var found []Digest
+	if len(name) >= minPrefix {
+		for d := range st.Snapshots {
+			if strings.HasPrefix(d.String(), name) {
+				found = append(found, d)
+			}
+		}
+	}
+	switch len(found) {
+	case 1:
+		return st.Snapshots[found[0]], nil
+	case 0:
+		return SnapshotInfo{}, &UnknownSnapshotError{Name: name, Near: st.near(name)}
+	}
+	e := &UnknownSnapshotError{Name: name}
+	for _, d := range found {
+		e.Many = append(e.Many, d.String()[:min(len(name)+6, 64)])
+	}
+	slices.Sort(e.Many)
+	return SnapshotInfo{}, e
+}
+
+// near lists a few names that could be meant.
+func (st State) near(name string) []string {
+	type candidate struct {
+		name string
+		far  int
+	}
+	var all []candidate
+	add := func(known string) {
+		far := distance(strings.ToLower(name), strings.ToLower(known))
+		if strings.Contains(known, name) || strings.Contains(name, known) {
+			far = min(far, 1)
+		}
+		if far <= 2 || far <= len(name)/3 {
+			all = append(all, candidate{known, far})
+		}
+	}
+	for ref := range st.Refs {
+		add(ref)
+	}
+	for d := range st.Snapshots {
+		add(d.String()[:min(max(len(name), 12), 64)])
+	}
+	slices.SortFunc(all, func(a, b candidate) int {
+		if a.far != b.far {
+			return a.far - b.far
+		}
+		return strings.Compare(a.name, b.name)
+	})
+	var names []string
+	for _, c := range all[:min(len(all), 3)] {
+		names = append(names, c.name)
+	}
+	return names
+}
+
+// distance is the number of letters to add, drop or change (Levenshtein).
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := diagonal
+			if a[i] != b[j] {
+				cost++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
+}
+
+// Snapshot opens the snapshot that a name stands for.
+func (s *Store) Snapshot(ctx context.Context, name string) (*Snapshot, error) {
+	st, err := s.State(ctx)
+	if err != nil {
+		return nil, err
+	}
+	info, err := st.Resolve(name)
+	if err != nil {
+		return nil, err
+	}
+	sn, err := s.OpenManifest(ctx, info.Manifest)
+	if err != nil {
+		return nil, err
+	}
+	if sn.Digest() != info.Digest {
+		return nil, &CorruptError{Object: logKey(info.N), What: fmt.Sprintf("it says that manifest %s holds snapshot %s, the manifest says %s",
+			info.Manifest.Short(), info.Digest.Short(), sn.Digest().Short()), Advice: logAdvice}
+	}
+	sn.info = info
+	return sn, nil
+}

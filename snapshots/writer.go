@@ -1,0 +1,192 @@
+package snapshots
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/apache/arrow/go/v17/arrow"
+
+	"github.com/parallelrun/parallelrun/schemas"
+	"github.com/parallelrun/parallelrun/snapshots/parts"
+)
+
+// WriterOptions bound a Writer.
+type WriterOptions struct {
+	// Memory is shared by all tables; zero means 256 MiB.
+	Memory int64
+	// Workers is how many parts are made at once; zero means one.
+	Workers int
+	// Bounds of parts; they change no digest. Zero means the defaults.
+	Bounds parts.Bounds
+	// TempDir is where sorting spills, sealed; empty means os.TempDir.
+	TempDir string
+}
+
+const (
+	defaultMemory = 256 << 20
+	leastMemory   = 8 << 20 // of one table
+)
+
+// Writer makes one snapshot. Write and WriteRow may be called from several
+// goroutines, in any order of rows; Finish once, when all have returned; Close
+// in any case.
+type Writer struct {
+	s     *Store
+	o     WriterOptions
+	count putCounts
+
+	mu     sync.Mutex
+	tables map[string]*tableWriter
+	err    error // of the set of tables, told by the first call
+}
+
+// tableWriter makes its parts.TableWriter when the first row comes: an idle
+// table holds nothing.
+type tableWriter struct {
+	shape schemas.Table
+	w     *parts.TableWriter
+}
+
+// Draft is a snapshot whose objects and manifest are stored and that nothing
+// refers to yet: committing Action makes it known.
+type Draft struct {
+	Digest   Digest
+	Manifest Digest
+	Tables   []parts.Table // by name
+	Put      PutStats
+	// Spilled is how many bytes sorting wrote to temporary files.
+	Spilled int64
+}
+
+// Action is what commits the draft.
+func (d Draft) Action(dataset, stage string, parents ...Digest) SnapshotAction {
+	return SnapshotAction{Digest: d.Digest, Manifest: d.Manifest, Dataset: dataset, Stage: stage, Parents: parents}
+}
+
+// Rows is how many rows the named table has.
+func (d Draft) Rows(table string) int64 {
+	for i := range d.Tables {
+		if d.Tables[i].Name == table {
+			return d.Tables[i].Rows
+		}
+	}
+	return 0
+}
+
+// NewWriter returns a writer of a snapshot with these tables. A table without
+// rows is part of the snapshot too.
+func (s *Store) NewWriter(tables []schemas.Table, o WriterOptions) *Writer {
+	if o.Memory <= 0 {
+		o.Memory = defaultMemory
+	}
+	w := &Writer{s: s, o: o, tables: map[string]*tableWriter{}}
+	for _, t := range tables {
+		if _, twice := w.tables[t.Name]; twice || t.Name == "" {
+			w.err = fmt.Errorf("snapshot: table %q is listed twice or has no name", t.Name)
+		}
+		w.tables[t.Name] = &tableWriter{shape: t}
+	}
+	return w
+}
+
+// table returns the writer of a table.
+func (w *Writer) table(name string) (*parts.TableWriter, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.err != nil {
+		return nil, w.err
+	}
+	t := w.tables[name]
+	if t == nil {
+		return nil, fmt.Errorf("snapshot: no table %q among those it was begun with", name)
+	}
+	if t.w == nil {
+		t.w = parts.NewTableWriter(t.shape, parts.Options{
+			Memory:  max(w.o.Memory/int64(len(w.tables)), leastMemory),
+			Workers: w.o.Workers,
+			Bounds:  w.o.Bounds,
+			TempDir: w.o.TempDir,
+			Put: func(ctx context.Context, body io.ReadSeeker) (parts.Object, error) {
+				return w.s.putObject(ctx, body, &w.count)
+			},
+		})
+	}
+	return t.w, nil
+}
+
+// Write takes a batch of the table's ArrowSchema. origins say where each row
+// stood in its source, for messages; nil if that is not known.
+func (w *Writer) Write(ctx context.Context, table string, rec arrow.Record, origins []int64) error {
+	t, err := w.table(table)
+	if err != nil {
+		return err
+	}
+	return t.Write(ctx, rec, origins)
+}
+
+// WriteRow takes one row.
+func (w *Writer) WriteRow(ctx context.Context, table string, row schemas.Row, origin int64) error {
+	t, err := w.table(table)
+	if err != nil {
+		return err
+	}
+	return t.WriteRow(ctx, row, origin)
+}
+
+// Finish stores the tables and their manifest. Two rows of one id are a
+// *parts.DuplicateError. The tables are finished one after the other, so that
+// one alone needs memory for it.
+func (w *Writer) Finish(ctx context.Context) (Draft, error) {
+	var d Draft
+	for _, name := range w.names() {
+		t, err := w.table(name)
+		if err != nil {
+			return d, err
+		}
+		table, err := t.Finish(ctx)
+		if err != nil {
+			return d, err
+		}
+		d.Spilled += t.Spilled()
+		d.Tables = append(d.Tables, table)
+		if err := t.Close(); err != nil {
+			return d, fmt.Errorf("table %s: %w", name, err)
+		}
+	}
+	var err error
+	d.Digest, d.Manifest, err = w.s.putManifest(ctx, d.Tables)
+	d.Put = w.count.stats()
+	return d, err
+}
+
+func (w *Writer) names() []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	names := make([]string, 0, len(w.tables))
+	for n := range w.tables {
+		names = append(names, n)
+	}
+	slices.SortFunc(names, strings.Compare)
+	return names
+}
+
+// Close frees memory and temporary files. What was stored stays.
+func (w *Writer) Close() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.err == nil {
+		w.err = errors.New("snapshot writer is closed")
+	}
+	var errs []error
+	for _, t := range w.tables {
+		if t.w != nil {
+			errs = append(errs, t.w.Close())
+		}
+	}
+	return errors.Join(errs...)
+}
