@@ -7,6 +7,6 @@
 // records and values by URL are refused, because a snapshot is made of what
 // stands in the file.
 //
-// Start with Open, which makes an extract.Source of a Config. Reader and
-// Writer know the format alone.
+// Start with Open, which makes an extract.Source of a Config. Reader knows the
+// format alone.
 package ldif

@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/parallelrun/parallelrun/extract"
+	"github.com/parallelrun/parallelrun/internal/ldifwriter"
 )
 
 // where names the line of a table's case, so that a failure leads to it.
@@ -254,7 +255,7 @@ func FuzzReader(f *testing.F) {
 // rewrite writes the first len(want) entries of in and reads them back.
 func rewrite(t *testing.T, want []entry, in []byte, raw bool) []entry {
 	var out bytes.Buffer
-	w := NewWriter(&out)
+	w := ldifwriter.New(&out)
 	w.RawUTF8 = raw
 	if raw {
 		w.EOL = "\r\n"
@@ -266,7 +267,11 @@ func rewrite(t *testing.T, want []entry, in []byte, raw bool) []entry {
 		if err != nil {
 			t.Fatal(err)
 		}
-		w.Entry(e)
+		w.Begin(e.DN)
+		for _, v := range e.Values {
+			w.Value(v.Name, v.Data)
+		}
+		w.End()
 	}
 	if err := w.Flush(); err != nil {
 		t.Fatal(err)

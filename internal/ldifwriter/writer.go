@@ -1,4 +1,7 @@
-package ldif
+// Package ldifwriter writes LDIF files (RFC 2849).
+//
+// Start with New; an entry is Begin, its Values, End.
+package ldifwriter
 
 import (
 	"bufio"
@@ -13,7 +16,7 @@ import (
 const foldColumn = 76
 
 // Writer writes entries as LDIF version 1. Errors of the underlying writer
-// stick and come back from Flush.
+// stick and come back from Flush. It is not safe for use by several goroutines.
 type Writer struct {
 	out *bufio.Writer
 	// EOL ends lines; empty: "\n".
@@ -24,10 +27,9 @@ type Writer struct {
 	buf     []byte
 }
 
-// NewWriter returns a writer on which nothing is written yet.
-func NewWriter(out io.Writer) *Writer {
-	w := &Writer{out: bufio.NewWriterSize(out, readBuffer)}
-	return w
+// New returns a writer on which nothing is written yet.
+func New(out io.Writer) *Writer {
+	return &Writer{out: bufio.NewWriter(out)}
 }
 
 // Version writes the version line, which stands first in a file if at all.
@@ -56,17 +58,15 @@ func (w *Writer) Value(name string, data []byte) {
 	w.fold(w.buf)
 }
 
+// Base64 writes one value as base64, whatever it is.
+func (w *Writer) Base64(name string, data []byte) {
+	w.buf = append(append(w.buf[:0], name...), ":: "...)
+	w.buf = base64.StdEncoding.AppendEncode(w.buf, data)
+	w.fold(w.buf)
+}
+
 // End ends the entry.
 func (w *Writer) End() { w.line("") }
-
-// Entry writes a whole entry.
-func (w *Writer) Entry(e *Entry) {
-	w.Begin(e.DN)
-	for _, v := range e.Values {
-		w.Value(v.Name, v.Data)
-	}
-	w.End()
-}
 
 // Flush hands everything on and returns the first error met.
 func (w *Writer) Flush() error {
