@@ -11,6 +11,7 @@ import (
 	"io"
 	"maps"
 	"math/rand/v2"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -163,6 +164,19 @@ func byID(rows []schemas.Row) []schemas.Row {
 	return slices.SortedFunc(slices.Values(rows), func(a, b schemas.Row) int { return a.ID.Compare(b.ID) })
 }
 
+// sameRows compares without cmp first, which is slow on large values.
+func sameRows(t testing.TB, want, got []schemas.Row) {
+	t.Helper()
+	if len(want) != len(got) {
+		t.Fatalf("%d rows, want %d", len(got), len(want))
+	}
+	for i := range want {
+		if !reflect.DeepEqual(want[i], got[i]) {
+			t.Fatalf("row %d differs (-want +got):\n%.2000s", i, cmp.Diff(want[i], got[i]))
+		}
+	}
+}
+
 // Rows come back as they were written, in order of their ids, with the digest
 // that their canonical encoding gives, and pass verification.
 func TestRoundTrip(t *testing.T) {
@@ -173,9 +187,7 @@ func TestRoundTrip(t *testing.T) {
 			table := write(t, everyType, rows, Options{Put: store.put, Bounds: Bounds{Rows: 700}, TempDir: t.TempDir()})
 			r := OpenTable(table, store.open, ReadOptions{})
 			want := byID(rows)
-			if diff := cmp.Diff(want, scanAll(t, r, ScanOptions{})); n > 0 && diff != "" {
-				t.Fatalf("rows differ (-want +got):\n%.2000s", diff)
-			}
+			sameRows(t, want, scanAll(t, r, ScanOptions{}))
 			i := 0
 			for row, err := range r.ScanStored(t.Context(), ScanOptions{Columns: []string{"int"}}) {
 				if err != nil {
@@ -232,8 +244,8 @@ func TestSameDigestHoweverWritten(t *testing.T) {
 		{"spilling", Options{Workers: 2, Bounds: base, Memory: 256 << 10}, 77, true, 3},
 		{"row by row", Options{Bounds: base}, 0, true, 1},
 		{"whole in one part", Options{}, 4000, false, 1},
-		{"tiny parts", Options{Workers: 2, Bounds: Bounds{Rows: 3}}, 1000, true, 2},
-		{"parts by bytes", Options{Bounds: Bounds{Bytes: 5000}}, 1000, true, 2},
+		{"small parts", Options{Workers: 2, Bounds: Bounds{Rows: 20}}, 1000, true, 2},
+		{"parts by bytes", Options{Bounds: Bounds{Bytes: 20000}}, 1000, true, 2},
 	} {
 		t.Run(v.name, func(t *testing.T) {
 			store := newMemStore()
@@ -277,9 +289,7 @@ func TestSameDigestHoweverWritten(t *testing.T) {
 				t.Errorf("parts differ:\n%s", cmp.Diff(first, table))
 			}
 			r := OpenTable(table, store.open, ReadOptions{})
-			if diff := cmp.Diff(byID(rows), scanAll(t, r, ScanOptions{})); diff != "" {
-				t.Errorf("rows differ (-want +got):\n%.1000s", diff)
-			}
+			sameRows(t, byID(rows), scanAll(t, r, ScanOptions{}))
 			verifyAll(t, r)
 			for _, p := range table.Layers[0].Parts {
 				if b := v.o.Bounds.orDefault(); p.Rows > b.Rows && p.Rows > 1 {
@@ -363,9 +373,7 @@ func TestLargeValues(t *testing.T) {
 			want[i].Values[2] = normalizedNotes(n)
 		}
 	}
-	if !cmp.Equal(want, scanAll(t, r, ScanOptions{})) {
-		t.Error("rows with large values differ")
-	}
+	sameRows(t, want, scanAll(t, r, ScanOptions{}))
 	verifyAll(t, r)
 	kept := scanAll(t, r, ScanOptions{KeepLarge: true})
 	for i, row := range kept {
