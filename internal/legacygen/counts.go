@@ -180,7 +180,7 @@ func (c *Counts) group(g *group, kinds []Kind, inCycle bool) {
 		c.Groups.InCycle++
 	}
 	carried := 0
-	for i, k := range kinds {
+	for _, k := range kinds {
 		switch {
 		case k.Excluded():
 			c.Groups.ToExcluded++
@@ -189,10 +189,8 @@ func (c *Counts) group(g *group, kinds []Kind, inCycle bool) {
 		default:
 			carried++
 		}
-		if variant(g.members[i]) {
-			c.OtherSpellings++
-		}
 	}
+	c.OtherSpellings += g.variants
 	c.Groups.ToCarried += carried
 	if carried == 0 && len(g.nested) == 0 {
 		c.Groups.EmptyAfterwards++

@@ -138,7 +138,8 @@ func (g *generator) block(from int) ([]byte, []*person, error) {
 		}
 		people = append(people, p)
 	}
-	return buf.Bytes(), people, w.Flush()
+	err := w.Flush() // before the bytes are taken
+	return buf.Bytes(), people, err
 }
 
 func (g *generator) groups() error {
@@ -232,7 +233,8 @@ func (w entries) group(d *directory, g *group) []Kind {
 	for i, m := range g.members {
 		p := d.person(m)
 		kinds[i] = p.kind
-		if variant(m) {
+		if !w.config.Clean && variant(m) {
+			g.variants++
 			w.text("member", otherSpelling(p.dn))
 			continue
 		}

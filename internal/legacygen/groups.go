@@ -11,6 +11,8 @@ type group struct {
 	nested  []*group
 	ghosts  []string // members that do not exist
 	members []int
+	// variants is how many members were written in another spelling.
+	variants int
 }
 
 func (d *directory) newGroup(o *org, g int) *group {
