@@ -52,4 +52,8 @@ type TargetProfile struct {
 	ReservedAttributes []string
 	// RequiredActions lists the names that the target knows.
 	RequiredActions []string
+
+	// Remarks are what an operator should know of the target before a run, one
+	// sentence each; none of it stops the run.
+	Remarks []string
 }
