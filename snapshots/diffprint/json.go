@@ -21,7 +21,7 @@ type rowJSON struct {
 
 type fieldJSON struct {
 	Column string `json:"column"`
-	Secret string `json:"secret,omitempty"` // "changed", and then no values
+	Secret string `json:"secret,omitempty"` // "changed" or, in inserts and deletes, "present"; then no values
 	Old    any    `json:"old,omitempty"`
 	New    any    `json:"new,omitempty"`
 }
@@ -53,7 +53,10 @@ var null = json.RawMessage("null")
 func fieldOf(kind snapshots.ChangeKind, f snapshots.FieldChange) fieldJSON {
 	out := fieldJSON{Column: f.Column}
 	if f.Type.IsSecret() {
-		out.Secret = "changed"
+		out.Secret = "present"
+		if kind == snapshots.Update {
+			out.Secret = "changed"
+		}
 		return out
 	}
 	if kind != snapshots.Insert {
