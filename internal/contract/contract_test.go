@@ -1,0 +1,112 @@
+package contract_test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/parallelrun/parallelrun/internal/contract"
+	"github.com/parallelrun/parallelrun/internal/sandbox"
+	"github.com/parallelrun/parallelrun/internal/servers/keycloak"
+	"github.com/parallelrun/parallelrun/internal/servers/keycloak/keycloaktest"
+)
+
+func TestMain(m *testing.M) { keycloaktest.Main(m) }
+
+// transport keeps connections for the whole test and no longer.
+func client(t testing.TB) *http.Client {
+	transport := &http.Transport{MaxIdleConnsPerHost: 8}
+	t.Cleanup(transport.CloseIdleConnections)
+	return &http.Client{Transport: transport, Timeout: 2 * time.Minute}
+}
+
+func sandboxTarget(t testing.TB) *contract.Target {
+	t.Helper()
+	s, err := sandbox.New(sandbox.Options{TokenLifespan: 5 * time.Minute}) // as long as the real server's
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	t.Cleanup(func() { cancel(); s.Close() })
+	url, err := s.Start(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, _ := s.Realm("demo")
+	return &contract.Target{
+		Name: "sandbox", URL: url, Realm: r.Name, HTTP: client(t),
+		Migrator: contract.Client{ID: r.Migrator.ID, Secret: r.Migrator.Secret}, Proof: contract.Client{ID: r.Proof.ID, Secret: r.Proof.Secret},
+	}
+}
+
+func keycloakTarget(t testing.TB) *contract.Target {
+	t.Helper()
+	r := keycloaktest.Realm(t, keycloak.RealmOptions{})
+	return &contract.Target{
+		Name: "keycloak", URL: r.Server.URL, Realm: r.Name, HTTP: client(t),
+		Migrator: contract.Client{ID: r.Migrator.ID, Secret: r.Migrator.Secret}, Proof: contract.Client{ID: r.Proof.ID, Secret: r.Proof.Secret},
+	}
+}
+
+// TestSandbox plays the contract to the sandbox alone: it needs nothing of the machine.
+func TestSandbox(t *testing.T) {
+	shared := sandboxTarget(t)
+	for _, c := range contract.Cases {
+		t.Run(c.Name, func(t *testing.T) {
+			target := shared
+			if c.OwnRealm {
+				target = sandboxTarget(t)
+			}
+			play(t, c, target)
+		})
+	}
+}
+
+// TestKeycloakAndSandbox plays the contract to a real Keycloak first and to the sandbox second, and compares their whole answers.
+func TestKeycloakAndSandbox(t *testing.T) {
+	real, imitation := keycloakTarget(t), sandboxTarget(t)
+	for _, c := range contract.Cases {
+		t.Run(c.Name, func(t *testing.T) {
+			first, second := real, imitation
+			if c.OwnRealm {
+				first, second = keycloakTarget(t), sandboxTarget(t)
+			}
+			play(t, c, first, second)
+		})
+	}
+}
+
+// play checks every target's answers, and later targets' against the first's.
+func play(t *testing.T, c contract.Case, targets ...*contract.Target) {
+	t.Helper()
+	common := contract.NewVars(contract.Prefix())
+	vars := make([]contract.Vars, len(targets))
+	for i, target := range targets {
+		vars[i] = common.For(target)
+	}
+	for n, step := range c.Steps {
+		var reference string
+		for i, target := range targets {
+			answer, err := target.Do(t.Context(), step, vars[i])
+			if err != nil {
+				t.Fatalf("step %d: %s %s: %v", n, step.Method, step.Path, err)
+			}
+			at := fmt.Sprintf("step %d on %s: %s %s %.200s", n, target.Name, step.Method, step.Path, step.Body)
+			if complaint := step.Check(answer, vars[i]); complaint != "" {
+				t.Errorf("%s\n    %s", at, complaint)
+			}
+			normal := answer.Normal(vars[i])
+			if i == 0 {
+				reference = normal
+			} else if !step.Loose && normal != reference {
+				t.Errorf("%s\n    differs from %s (-%s +%s):\n%s", at, targets[0].Name, targets[0].Name, target.Name, cmp.Diff(strings.Split(reference, "\n"), strings.Split(normal, "\n")))
+			}
+			step.Keep(answer, vars[i])
+		}
+	}
+}
