@@ -100,3 +100,8 @@ func (s *Store) openSized(ctx context.Context, o parts.Object) (Object, error) {
 	}
 	return f, nil
 }
+
+// verified opens objects whose bytes are checked before anyone sees them.
+func (s *Store) verified() parts.OpenFunc {
+	return parts.Verified(func(ctx context.Context, o parts.Object) (parts.Source, error) { return s.openSized(ctx, o) })
+}

@@ -29,9 +29,8 @@ func (s *Store) OpenManifest(ctx context.Context, name Digest) (*Snapshot, error
 	}
 	sn := &Snapshot{digest: m.Snapshot, manifest: name, tables: m.Tables}
 	slices.SortFunc(sn.tables, func(a, b parts.Table) int { return strings.Compare(a.Name, b.Name) })
-	open := parts.Verified(func(ctx context.Context, o parts.Object) (parts.Source, error) { return s.openSized(ctx, o) })
 	for _, t := range sn.tables {
-		sn.readers = append(sn.readers, parts.OpenTable(t, open, parts.ReadOptions{}))
+		sn.readers = append(sn.readers, parts.OpenTable(t, s.verified(), parts.ReadOptions{}))
 	}
 	return sn, nil
 }

@@ -1,0 +1,13 @@
+package snapshots
+
+// Gone makes gone reachable for tests.
+func (h Holder) Gone() bool { return h.gone() }
+
+// ThisProcess makes thisProcess reachable for tests.
+func ThisProcess() Holder { return thisProcess() }
+
+// EncodeEntry and DecodeEntry make the log's encoding reachable for tests.
+func EncodeEntry(e *Entry) ([]byte, error) { return e.encode() }
+
+// DecodeEntry reads what EncodeEntry writes.
+func DecodeEntry(data []byte) (*Entry, error) { return decodeEntry(data) }
