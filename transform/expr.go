@@ -3,6 +3,7 @@ package transform
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -57,6 +58,13 @@ type expr struct {
 	constant any
 	fixed    bool
 	reads    reads
+	cells    []cellRef // the cells it reads
+}
+
+// cellRef is a column, or one attribute of a catch-all column.
+type cellRef struct {
+	column int
+	key    string
 }
 
 // compiler makes expressions of one legacy table.
@@ -121,7 +129,21 @@ func (c *compiler) compile(n *node, path string, w want, item bool) *expr {
 		return nil
 	}
 	e := &expr{source: n.text, want: w, prg: prg, reads: readsOf(ast)}
+	e.cells = c.cells(&e.reads)
 	return e
+}
+
+func (c *compiler) cells(r *reads) []cellRef {
+	var out []cellRef
+	for i, col := range c.table.Columns {
+		if r.has(col.Name, "") {
+			out = append(out, cellRef{column: i})
+		}
+		for _, key := range slices.Sorted(maps.Keys(r.keys[col.Name])) {
+			out = append(out, cellRef{i, key})
+		}
+	}
+	return out
 }
 
 func (c *compiler) constant(n *node, path string, w want) *expr {
@@ -303,7 +325,9 @@ func isTexts(t *cel.Type) bool {
 }
 
 // isEmptyParam is the element type of a bare `[]`.
-func isEmptyParam(t *cel.Type) bool { return t.Kind() == types.DynKind || t.Kind() == types.TypeParamKind }
+func isEmptyParam(t *cel.Type) bool {
+	return t.Kind() == types.DynKind || t.Kind() == types.TypeParamKind
+}
 
 // eval yields the Go value of the expression on a row: string, bool, int64,
 // []string, map[string][]string, []*secret; times as int64 microseconds; nil

@@ -120,6 +120,7 @@ func entityByName(name string) *entity {
 // rule turns rows of one legacy table into candidates of one entity.
 type rule struct {
 	index      int // among the mapping's rules, or among the dependent ones
+	nested     bool
 	entity     *entity
 	name       string
 	from       *schemas.Table
@@ -139,6 +140,14 @@ type rule struct {
 
 	memberships, credentials []*rule // of a users rule
 	reads                    reads   // of all its expressions, those nested included
+}
+
+// kind tells the codec which list the rule's index counts in.
+func (r *rule) kind() byte {
+	if r.nested {
+		return r.entity.id | nestedFlag
+	}
+	return r.entity.id
 }
 
 type excludeRule struct {

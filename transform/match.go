@@ -37,13 +37,10 @@ func (m matching) normalize(s string) string {
 
 func caseless(s string) string { return norm.NFKC.String(strings.ToLower(norm.NFKC.String(s))) }
 
-// valueHash stands for (kind, value) in compact memory.
+// valueHash stands for a normalised value in compact memory and in sorts.
 type valueHash [16]byte
 
-func hashValue(kind byte, index int, value string) valueHash {
-	h := sha256.New()
-	h.Write([]byte{kind, byte(index), byte(index >> 8)})
-	h.Write([]byte(value))
-	var sum [sha256.Size]byte
-	return valueHash(h.Sum(sum[:0])[:16])
+func hashValue(value string) valueHash {
+	sum := sha256.Sum256([]byte(value))
+	return valueHash(sum[:16])
 }

@@ -12,6 +12,9 @@ import (
 // reads says which parts of a row expressions look at.
 type reads struct {
 	columns map[string]bool
+	// firsts are columns of which only the first value, or that there is one,
+	// is looked at.
+	firsts map[string]bool
 	// keys of the catch-all columns that are asked for by name; a catch-all in
 	// columns is read as a whole.
 	keys map[string]map[string]bool
@@ -22,6 +25,13 @@ func (r *reads) column(name string) {
 		r.columns = map[string]bool{}
 	}
 	r.columns[name] = true
+}
+
+func (r *reads) first(name string) {
+	if r.firsts == nil {
+		r.firsts = map[string]bool{}
+	}
+	r.firsts[name] = true
 }
 
 func (r *reads) key(column, key string) {
@@ -38,6 +48,9 @@ func (r *reads) add(o reads) {
 	for c := range o.columns {
 		r.column(c)
 	}
+	for c := range o.firsts {
+		r.first(c)
+	}
 	for c, ks := range o.keys {
 		for k := range ks {
 			r.key(c, k)
@@ -48,8 +61,11 @@ func (r *reads) add(o reads) {
 // has reports whether the value stored under name in column (name empty for a
 // whole column) is read.
 func (r *reads) has(column, name string) bool {
-	return r.columns[column] || name != "" && r.keys[column][name]
+	return r.columns[column] || r.firsts[column] || name != "" && r.keys[column][name]
 }
+
+// whole reports whether all values of a column are looked at.
+func (r *reads) whole(column string) bool { return r.columns[column] }
 
 func readsOf(a *cel.Ast) reads {
 	var r reads
@@ -85,7 +101,11 @@ func (r *reads) walk(e celast.Expr) {
 
 func (r *reads) selects(s celast.SelectExpr) {
 	if isRow(s.Operand()) {
-		r.column(s.FieldName())
+		if s.IsTestOnly() {
+			r.first(s.FieldName())
+		} else {
+			r.column(s.FieldName())
+		}
 		return
 	}
 	if catchAll, ok := catchAllOf(s.Operand()); ok {
@@ -101,6 +121,10 @@ func (r *reads) call(c celast.CallExpr) {
 		if r.constantKey(args[0], args[1]) {
 			return
 		}
+	}
+	if c.FunctionName() == "first" && len(args) == 1 && args[0].Kind() == celast.SelectKind && isRow(args[0].AsSelect().Operand()) {
+		r.first(args[0].AsSelect().FieldName())
+		return
 	}
 	if c.FunctionName() == operators.In && len(args) == 2 && r.constantKey(args[1], args[0]) {
 		return

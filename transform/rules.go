@@ -38,7 +38,7 @@ const (
 	RuleAmbiguous           = "ambiguous-reference"
 	RuleUnknownUser         = "unknown-user"
 	RuleUserRejected        = "user-rejected"
-	RuleSecondDefault       = "second-default"
+	RuleMerge               = "merge-too-wide"
 
 	RuleHash      = "hash-not-verifiable"
 	RulePassword  = "password-unreadable"

@@ -1,0 +1,489 @@
+package transform
+
+import (
+	"encoding/base64"
+	"encoding/binary"
+	"errors"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/parallelrun/parallelrun/schemas"
+)
+
+// evaluator turns legacy rows into candidates. It is pure and safe for
+// concurrent use.
+type evaluator struct {
+	m         *Mapping
+	namespace string
+	lowerCase bool
+	sources   map[string]*sourceTable
+}
+
+// sourceTable is one legacy table of a run.
+type sourceTable struct {
+	index   int
+	table   schemas.Table
+	rules   []*rule
+	lookups []*lookup
+}
+
+// row yields the candidates of one legacy row. None means that no rule takes
+// it; taken lists the rules that do.
+func (ev *evaluator) row(src *sourceTable, row schemas.Row) (out []*candidate, taken []*rule) {
+	v := &rowView{table: &src.table, row: row}
+	for _, r := range src.rules {
+		takes, err := boolOf(r.where, v, true)
+		if err == nil && !takes {
+			continue
+		}
+		taken = append(taken, r)
+		for _, c := range ev.rule(src, r, v) {
+			if err != nil {
+				c.failed("where", err)
+			}
+			c.primary = len(out) == 0
+			out = append(out, c)
+		}
+	}
+	return out, taken
+}
+
+func boolOf(e *expr, v *rowView, otherwise bool) (bool, error) {
+	if e == nil {
+		return otherwise, nil
+	}
+	x, err := e.eval(v)
+	b, _ := x.(bool)
+	return b, err
+}
+
+// failed notes an expression's error.
+func (c *candidate) failed(field string, err error) {
+	var ve *valueError
+	if errors.As(err, &ve) {
+		c.fail(ve.rule, field, ve.message)
+		return
+	}
+	c.fail(RuleExpression, field, "the expression failed on this row")
+}
+
+// rule yields the candidates of one rule: one, or one for each item.
+func (ev *evaluator) rule(src *sourceTable, r *rule, v *rowView) []*candidate {
+	if r.each == nil {
+		return []*candidate{ev.candidate(src, r, v)}
+	}
+	x, err := r.each.eval(v)
+	if err != nil {
+		c := ev.candidate(src, r, v)
+		c.failed("each", err)
+		return []*candidate{c}
+	}
+	items, _ := x.([]string)
+	var out []*candidate
+	for _, item := range items {
+		out = append(out, ev.candidate(src, r, &rowView{table: v.table, row: v.row, item: item, active: true}))
+	}
+	return out
+}
+
+func (ev *evaluator) candidate(src *sourceTable, r *rule, v *rowView) *candidate {
+	n := len(r.entity.table.Columns)
+	c := &candidate{rule: r, source: src.index, origin: v.row.ID, values: make([]any, n), marks: make([]mark, n)}
+	ev.identify(c, v)
+	for _, x := range r.exclude {
+		yes, err := boolOf(x.when, v, false)
+		if err != nil {
+			c.failed("exclude "+x.name, err)
+		} else if yes {
+			c.excluded = x.name
+			break
+		}
+	}
+	ev.columns(c, v)
+	ev.attributes(c, v)
+	ev.references(c, v)
+	for _, d := range r.memberships {
+		c.memberships = append(c.memberships, ev.nested(src, d, v)...)
+	}
+	for _, d := range r.credentials {
+		for _, x := range ev.nested(src, d, v) {
+			if len(x.secrets) > 0 || len(x.failures) > 0 {
+				c.credentials = append(c.credentials, x)
+			}
+		}
+	}
+	ev.lookupValues(src, c, v)
+	ev.merge(c, v)
+	return c
+}
+
+// nested yields the candidates of a rule that stands under a users rule.
+func (ev *evaluator) nested(src *sourceTable, r *rule, v *rowView) []*candidate {
+	takes, err := boolOf(r.where, v, true)
+	if err == nil && !takes {
+		return nil
+	}
+	out := ev.rule(src, r, v)
+	if err != nil {
+		for _, c := range out {
+			c.failed("where", err)
+		}
+	}
+	return out
+}
+
+// identify sets the key, and the row id where it does not hang on a user.
+func (ev *evaluator) identify(c *candidate, v *rowView) {
+	c.key = v.row.Key
+	if c.rule.key != nil {
+		x, err := c.rule.key.eval(v)
+		s, _ := x.(string)
+		switch {
+		case err != nil:
+			c.failed("key", err)
+		case s == "":
+			c.fail(RuleRequired, "key", "the key is empty: a row needs a key that never changes")
+		default:
+			c.key = s
+		}
+	}
+	c.id = schemas.NewRowID(ev.namespace, c.rule.entity.name, c.key)
+}
+
+func (ev *evaluator) columns(c *candidate, v *rowView) {
+	for _, col := range c.rule.columns {
+		x, err := col.expr.eval(v)
+		if err != nil {
+			c.failed(col.name, err)
+			continue
+		}
+		c.values[col.column] = x
+		if x != nil {
+			c.marks[col.column] = col.expr.mark(v, x)
+		}
+	}
+	switch c.rule.entity.id {
+	case userEntity:
+		if ev.lowerCase {
+			c.lower("username")
+			c.lower("email")
+		}
+	case organizationEntity:
+		if i := c.rule.entity.table.Column("enabled"); c.values[i] == nil && !c.rule.gives("enabled") {
+			c.values[i] = true
+		}
+	}
+}
+
+// gives reports whether the rule has an expression for a column.
+func (r *rule) gives(column string) bool {
+	return slices.ContainsFunc(r.columns, func(c columnExpr) bool { return c.name == column })
+}
+
+func (c *candidate) lower(column string) {
+	i := c.rule.entity.table.Column(column)
+	s, _ := c.values[i].(string)
+	if l := strings.ToLower(s); l != s {
+		c.values[i], c.marks[i] = l, markChanged
+	}
+}
+
+func (ev *evaluator) attributes(c *candidate, v *rowView) {
+	at := c.rule.entity.attributes
+	if at < 0 || len(c.rule.attributes) == 0 && c.rule.rest == nil {
+		return
+	}
+	attrs := map[string][]string{}
+	c.attributes = map[string]mark{}
+	for _, a := range c.rule.attributes {
+		x, err := a.expr.eval(v)
+		if err != nil {
+			c.failed(attributeField(c.rule.entity, a.name), err)
+			continue
+		}
+		if l := attributeValues(x); len(l) > 0 {
+			attrs[a.name], c.attributes[a.name] = l, a.expr.mark(v, l)
+		}
+	}
+	if c.rule.rest != nil {
+		ev.rest(c, v, attrs)
+	}
+	if len(attrs) > 0 {
+		c.values[at] = attrs
+	}
+}
+
+// attributeField is how messages name an attribute.
+func attributeField(e *entity, name string) string {
+	return e.table.Columns[e.attributes].Name + "." + name
+}
+
+func attributeValues(x any) []string {
+	switch x := x.(type) {
+	case string:
+		return []string{x}
+	case []string:
+		return x
+	}
+	return nil
+}
+
+// rest passes on what no expression of the rule reads.
+func (ev *evaluator) rest(c *candidate, v *rowView, attrs map[string][]string) {
+	r := c.rule
+	put := func(name string, values []string, m mark) {
+		if !r.rest.takes(name) || len(values) == 0 {
+			return
+		}
+		name = r.rest.prefix + name
+		if _, taken := attrs[name]; taken {
+			c.fail(RuleAttributeName, attributeField(r.entity, name), "two source attributes would get this name: give `rest` a prefix, or leave one out")
+			return
+		}
+		attrs[name], c.attributes[name] = values, m
+	}
+	for i, col := range v.table.Columns {
+		cell := v.row.Values[i]
+		if cell == nil || col.Type.IsSecret() {
+			continue
+		}
+		switch x := cell.(type) {
+		case map[string][][]byte:
+			for k, l := range x {
+				if !r.reads.has(col.Name, k) {
+					values, m := binaryTexts(l)
+					put(k, values, m)
+				}
+			}
+		case map[string][]string:
+			for k, l := range x {
+				if !r.reads.has(col.Name, k) {
+					put(col.Name+"."+k, l, markCarried)
+				}
+			}
+		default:
+			if !r.reads.has(col.Name, "") {
+				values, m := cellTexts(col.Type, cell)
+				put(col.Name, values, m)
+			}
+		}
+	}
+}
+
+func cellTexts(t schemas.Type, cell any) ([]string, mark) {
+	switch x := cell.(type) {
+	case string:
+		if x == "" {
+			return nil, markNone
+		}
+		return []string{x}, markCarried
+	case []string:
+		return slices.DeleteFunc(slices.Clone(x), func(s string) bool { return s == "" }), markCarried
+	case bool:
+		return []string{strconv.FormatBool(x)}, markCarried
+	case int64:
+		if t == schemas.Timestamp {
+			return []string{time.UnixMicro(x).UTC().Format(time.RFC3339Nano)}, markCarried
+		}
+		return []string{strconv.FormatInt(x, 10)}, markCarried
+	case []byte:
+		return []string{base64.StdEncoding.EncodeToString(x)}, markEncoded
+	case [][]byte:
+		out := make([]string, len(x))
+		for i, b := range x {
+			out[i] = base64.StdEncoding.EncodeToString(b)
+		}
+		return out, markEncoded
+	}
+	return nil, markNone
+}
+
+// binaryTexts takes undeclared values as text when all of them are, else as
+// base64.
+func binaryTexts(l [][]byte) ([]string, mark) {
+	for _, b := range l {
+		if !utf8.Valid(b) {
+			return cellTexts(schemas.Binaries, l)
+		}
+	}
+	out := make([]string, 0, len(l))
+	for _, b := range l {
+		if len(b) > 0 {
+			out = append(out, string(b))
+		}
+	}
+	return out, markCarried
+}
+
+func (ev *evaluator) references(c *candidate, v *rowView) {
+	for _, x := range []struct {
+		ref  *reference
+		name string
+		into *string
+	}{{c.rule.parent, "parent", &c.parent}, {c.rule.organization, "organization", &c.organization},
+		{c.rule.department, "department", &c.department}, {c.rule.user, "user", &c.user}} {
+		if x.ref == nil {
+			continue
+		}
+		y, err := x.ref.value.eval(v)
+		if err != nil {
+			c.failed(x.name, err)
+		} else if s, ok := y.(string); ok {
+			*x.into = x.ref.match().normalize(s)
+		}
+	}
+	if r := c.rule.groups; r != nil {
+		y, err := r.value.eval(v)
+		if err != nil {
+			c.failed("groups", err)
+		}
+		for _, s := range attributeValues(y) {
+			c.groups = append(c.groups, groupValue{c.rule.index, r.match().normalize(s)})
+		}
+	}
+	if c.rule.members != nil {
+		c.members = memberValues(c, v)
+	}
+	if c.rule.password != nil {
+		y, err := c.rule.password.eval(v)
+		if err != nil {
+			c.failed("password", err)
+		}
+		c.secrets, _ = y.([]*secret)
+	}
+}
+
+// memberValues are the normalised values of a group's members.
+func memberValues(c *candidate, v *rowView) []string {
+	y, err := c.rule.members.value.eval(v)
+	if err != nil {
+		c.failed("members", err)
+	}
+	values := attributeValues(y)
+	out := make([]string, len(values))
+	for i, s := range values {
+		out[i] = c.rule.members.match().normalize(s)
+	}
+	return out
+}
+
+// lookupValues notes under which values lookups know the row.
+func (ev *evaluator) lookupValues(src *sourceTable, c *candidate, v *rowView) {
+	if c.rule.nested || c.rule.entity.id > userEntity {
+		return
+	}
+	for _, l := range src.lookups {
+		x, err := l.by.eval(v)
+		if err != nil {
+			c.failed("lookup "+l.name, err)
+			continue
+		}
+		for _, s := range attributeValues(x) {
+			c.lookups = append(c.lookups, lookupValue{l.index, l.match.normalize(s)})
+		}
+	}
+}
+
+func (ev *evaluator) merge(c *candidate, v *rowView) {
+	if c.rule.merge == nil || c.excluded != "" {
+		return
+	}
+	x, err := c.rule.merge.by.eval(v)
+	if err != nil {
+		c.failed("merge.by", err)
+		return
+	}
+	c.mergeKey, _ = x.(string)
+	if c.rule.merge.prefer == nil {
+		return
+	}
+	if x, err = c.rule.merge.prefer.eval(v); err != nil {
+		c.failed("merge.prefer", err)
+		return
+	}
+	c.prefer = orderKey(x)
+}
+
+// orderKey is a text that sorts like the value.
+func orderKey(x any) string {
+	switch x := x.(type) {
+	case string:
+		return "s" + x
+	case bool:
+		return "b" + strconv.FormatBool(x)
+	case int64:
+		var b [8]byte
+		binary.BigEndian.PutUint64(b[:], uint64(x)^1<<63)
+		return "n" + string(b[:])
+	}
+	return ""
+}
+
+// mark tells whether a value was carried as the source holds it or changed by
+// the rule: it was carried if each part of it stands in a cell that the
+// expression reads.
+func (e *expr) mark(v *rowView, result any) mark {
+	if e.fixed {
+		return markChanged
+	}
+	switch x := result.(type) {
+	case string:
+		return e.markTexts(v, []string{x})
+	case []string:
+		return e.markTexts(v, x)
+	case map[string][]string:
+		for _, l := range x {
+			if m := e.markTexts(v, l); m != markCarried {
+				return m
+			}
+		}
+		return markCarried
+	}
+	for _, ref := range e.cells {
+		if v.row.Values[ref.column] == result {
+			return markCarried
+		}
+	}
+	return markChanged
+}
+
+func (e *expr) markTexts(v *rowView, texts []string) mark {
+	for _, s := range texts {
+		if m := e.markText(v, s); m != markCarried {
+			return m
+		}
+	}
+	return markCarried
+}
+
+func (e *expr) markText(v *rowView, s string) mark {
+	binary := false
+	for _, ref := range e.cells {
+		cell := v.row.Values[ref.column]
+		if m, ok := cell.(map[string][][]byte); ok {
+			if slices.ContainsFunc(m[ref.key], func(b []byte) bool { return string(b) == s }) {
+				return markCarried
+			}
+			binary = true
+			continue
+		}
+		if _, ok := cell.([]byte); ok {
+			binary = true
+			continue
+		}
+		if _, ok := cell.([][]byte); ok {
+			binary = true
+			continue
+		}
+		if l, _ := cellTexts(v.table.Columns[ref.column].Type, cell); slices.Contains(l, s) {
+			return markCarried
+		}
+	}
+	if binary {
+		return markEncoded
+	}
+	return markChanged
+}
