@@ -92,9 +92,6 @@ func (a *app) workers(m config.Migration) int {
 	return runtime.GOMAXPROCS(0)
 }
 
-// loadConfig reads the configuration that --config names.
-func (a *app) loadConfig() (*config.Config, error) { return config.Load(a.flags.config) }
-
 // notef tells people something that is no data: on stderr.
 func (a *app) notef(format string, args ...any) {
 	if a.prog != nil {

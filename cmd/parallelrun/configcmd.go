@@ -1,7 +1,7 @@
 package main
 
 import (
-	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -36,12 +36,16 @@ func (v checkView) Text(p *ui.Page) {
 	p.Line("%s: %s", v.File, counted(len(v.Problems), "problem"))
 }
 
-// counted writes a number with its noun: 1 problem, 2 problems.
+// counted writes a number with its noun: 1 problem, 2 problems, 3 entries.
 func counted(n int, noun string) string {
-	if n == 1 {
-		return "1 " + noun
+	plural := noun + "s"
+	if stem, ok := strings.CutSuffix(noun, "y"); ok {
+		plural = stem + "ies"
 	}
-	return fmt.Sprintf("%s %ss", ui.Count(int64(n)), noun)
+	if n == 1 {
+		plural = noun
+	}
+	return ui.Count(int64(n)) + " " + plural
 }
 
 func newConfigCheck(a *app) *cobra.Command {
@@ -63,7 +67,7 @@ func (a *app) checkConfig() error {
 		return err
 	}
 	if err == nil {
-		problems = c.Check(config.Checker{Mapping: checkMapping, Identity: checkIdentity})
+		problems = c.Check(config.Checker{Mapping: checkMapping, Source: checkSource, Identity: checkIdentity})
 	}
 	if problems == nil {
 		problems = config.Problems{}

@@ -4,13 +4,17 @@ import (
 	"context"
 	"errors"
 	"io"
+	"io/fs"
 	"strings"
+	"syscall"
 
 	"github.com/parallelrun/parallelrun/internal/config"
 	"github.com/parallelrun/parallelrun/internal/seal"
 	"github.com/parallelrun/parallelrun/internal/ui"
 	"github.com/parallelrun/parallelrun/load"
 	"github.com/parallelrun/parallelrun/snapshots"
+	"github.com/parallelrun/parallelrun/snapshots/local"
+	"github.com/parallelrun/parallelrun/transform"
 )
 
 // exitRule leads from errors to an exit code.
@@ -23,15 +27,25 @@ type exitRule struct {
 // matches wins. What no rule knows is a failure.
 var exitRules = []exitRule{
 	{ui.Failed, is(ui.ErrFound)},
+	{ui.UnknownOutcome, as[*snapshots.OutcomeUnknownError]},
+	{ui.Corrupt, snapshots.IsCorrupt},
 	{ui.Corrupt, is(seal.ErrDamagedKey, seal.ErrOpen)},
 	{ui.UnknownOutcome, is(snapshots.ErrUnknownOutcome)},
 	{ui.UnknownOutcome, targetSaid(load.Unknown)},
 	{ui.Refused, targetSaid(load.Setup)},
 	{ui.Unreachable, targetSaid(load.Transient)},
 	{ui.Failed, targetSaid(load.Permanent)},
+	{ui.Refused, is(snapshots.ErrNoStore, snapshots.ErrNotEmpty, snapshots.ErrNewerStore, snapshots.ErrNoTable)},
+	{ui.Refused, is(local.ErrNoStoreDir, local.ErrNoLinks, fs.ErrPermission, syscall.ENOTDIR)},
+	{ui.Refused, as[*snapshots.UnknownSnapshotError]},
+	{ui.Refused, as[*snapshots.RefMovedError]},
+	{ui.Refused, as[*snapshots.NamespaceError]},
+	{ui.Refused, as[*snapshots.LeaseHeldError]},
+	{ui.Unreachable, is(snapshots.ErrBroken)},
 	{ui.Refused, is(seal.ErrNoKey, seal.ErrWrongIdentity, seal.ErrIdentityExists, seal.ErrEpochMissing)},
 	{ui.Refused, is(config.ErrNoConfig, config.ErrStoreKind, config.ErrLiteralSecret)},
 	{ui.Refused, as[config.Problems]},
+	{ui.Refused, as[*transform.MappingError]},
 	{ui.Refused, as[*config.UnknownNameError]},
 	{ui.Refused, as[*config.UnresolvedError]},
 	{ui.Refused, as[*config.Problem]},
@@ -88,6 +102,9 @@ func targetSaid(class load.ErrorClass) func(error) bool {
 
 // report tells people of an error: each on a line, its hint on the next.
 func report(w io.Writer, err error) {
+	if e, ok := errors.AsType[*transform.MappingError](err); ok {
+		err = mappingProblems(e)
+	}
 	ui.ReportError(w, err, hintOf)
 }
 

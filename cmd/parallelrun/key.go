@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/parallelrun/parallelrun/internal/config"
 	"github.com/parallelrun/parallelrun/internal/seal"
 	"github.com/parallelrun/parallelrun/internal/ui"
 )
@@ -67,7 +68,7 @@ func (a *app) makeIdentity(path string) error {
 	if err != nil {
 		return err
 	}
-	a.notef("wrote %s; keep a copy in a safe place: without it the store's secrets can't be read", path)
+	a.notef("wrote %s; keep a copy in a safe place: without it the store's secrets can't be read", config.ShortPath(path))
 	if err := a.out.Print(keyView{File: path, Recipient: r.String()}); err != nil {
 		return fmt.Errorf("print the public key: %w", err)
 	}

@@ -15,6 +15,8 @@ var commands = []func(*app) *cobra.Command{
 	newInit,
 	newConfig,
 	newKey,
+	newSnapshots,
+	newSandbox,
 	newVersion,
 }
 

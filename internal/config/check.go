@@ -95,13 +95,13 @@ func (h hinted) Hint() string  { return h.hint }
 func readable(pattern string) error {
 	files, err := filepath.Glob(pattern)
 	if err != nil {
-		return hinted{fmt.Errorf("%s: not a valid pattern", pattern), "use * and ? and [a-z]"}
+		return hinted{fmt.Errorf("%s: not a valid pattern", ShortPath(pattern)), "use * and ? and [a-z]"}
 	}
 	if _, err := os.Lstat(pattern); err == nil {
 		files = []string{pattern} // a name with brackets in it
 	}
 	if len(files) == 0 {
-		return hinted{fmt.Errorf("%s: no such file", pattern), "export the directory to that file, or correct the path"}
+		return hinted{fmt.Errorf("%s: no such file", ShortPath(pattern)), "export the directory to that file, or correct the path"}
 	}
 	for _, f := range files {
 		if err := regular(f); err != nil {
@@ -122,9 +122,9 @@ func regular(file string) error {
 	case err != nil:
 		return plain(err, file)
 	case info.IsDir():
-		return hinted{fmt.Errorf("%s: is a folder", file), "name the files in it, for example with a pattern"}
+		return hinted{fmt.Errorf("%s: is a folder", ShortPath(file)), "name the files in it, for example with a pattern"}
 	case info.Mode().IsRegular() && info.Size() == 0:
-		return hinted{fmt.Errorf("%s: is empty", file), "an empty source is taken for a broken export; export it again"}
+		return hinted{fmt.Errorf("%s: is empty", ShortPath(file)), "an empty source is taken for a broken export; export it again"}
 	}
 	return nil
 }
@@ -133,7 +133,7 @@ func plain(err error, file string) error {
 	if pe, ok := errors.AsType[*fs.PathError](err); ok {
 		err = pe.Err
 	}
-	return fmt.Errorf("%s: %w", file, err)
+	return fmt.Errorf("%s: %w", ShortPath(file), err)
 }
 
 func (c *Config) checkTarget(name string) (ps Problems) {

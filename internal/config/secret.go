@@ -69,7 +69,7 @@ func (e *UnresolvedError) Error() string {
 	if e.Ref.env != "" {
 		return fmt.Sprintf("environment variable %s is %v", e.Ref.env, e.Cause)
 	}
-	return fmt.Sprintf("secret file %s: %v", e.Ref.path, e.Cause)
+	return fmt.Sprintf("secret file %s: %v", ShortPath(e.Ref.path), e.Cause)
 }
 
 func (e *UnresolvedError) Unwrap() error { return e.Cause }
