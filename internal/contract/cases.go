@@ -308,7 +308,7 @@ var Cases = []Case{
 	{Name: "user/reset password", Steps: []Step{
 		imp(full("1", `,"credentials":[{sha256}]`), 200, ""),
 		put("/users/{u1}/reset-password", `{"type":"password","value":"secret1","temporary":false}`, 204, ""), login("{p}user1", "secret1", 200, ""), login("{p}user1", "pw", 400, badLogin),
-		put("/users/{u1}/reset-password", `{"type":"password","value":"secret2","temporary":true}`, 204, ""), login("{p}user1", "secret2", 400, notSetUp),
+		put("/users/{u1}/reset-password", `{"type":"password","value":"secret2","temporary":true}`, 204, ""), login("{p}user1", "secret2", 400, notSetUp), put("/users/{u1}/reset-password", `{"value":"secret3"}`, 204, ""), login("{p}user1", "secret3", 200, ""),
 		put("/users/{u1}/reset-password", `{"value":""}`, 400, `{"error":"Empty password not allowed"}`), put("/users/{u1}/reset-password", `{}`, 400, `{"error":"No password provided"}`),
 		put("/users/{u1}/reset-password", ``, 400, `{"error":"No password provided"}`), put("/users/{u1}/reset-password", `{"nope":1}`, 400, ""), put("/users/{u9}/reset-password", `{"value":"x"}`, 404, ""),
 	}},
@@ -422,6 +422,28 @@ var Cases = []Case{
 		del("/organizations/{o}/members/{u1}", "", 204, ""), del("/organizations/{o}/members/{u1}", "", 404, ""), get("/users/{u1}", 200, ""), get("/organizations/members/{u1}/organizations", 200, `[]`), del("/users/{u2}", "", 204, ""), get("/organizations/{o}/members", 200, `[]`),
 		del("/organizations/{o}", "", 204, ""), del("/organizations/{o}", "", 404, `{"errorMessage":"Organization not found."}`),
 	}},
+	{Name: "user/attributes out of sight", OwnRealm: true, Steps: append(append([]Step{
+		imp(full("1", `,"attributes":{"locale":["de"],"a":["1"],"terms_and_conditions":["1"],"createTimestamp":["x"],"modifyTimestamp":["x"],"LDAP_ID":["x"],"kc.email.pending":["x"]}`), 200, ""),
+		get("/users/{u1}", 200, `{"attributes":{"a":["1"],"locale":"<absent>","createTimestamp":"<absent>"}}`), put("/users/{u1}", full("1", `,"attributes":{"a":["2"],"locale":["en"],"terms_and_conditions":["2"]}`), 204, ""),
+		put("", `{"internationalizationEnabled":true,"supportedLocales":["de","en"]}`, 204, ""), get("/users/{u1}", 200, `{"attributes":{"a":["2"],"locale":["de"],"terms_and_conditions":"<absent>"}}`), // ignored, and kept
+		put("/users/{u1}", full("1", `,"attributes":{"locale":["fr"]}`), 204, ""), get("/users/{u1}", 200, `{"attributes":{"locale":["fr"]}}`),
+	}, refusedAttributes("LDAP_ID", "LDAP_ENTRY_DN", "KERBEROS_PRINCIPAL", "CREATED_TIMESTAMP", "createTimestamp", "modifyTimestamp", "CREATETIMESTAMP")...), put("/users/{u1}", full("1", `,"attributes":{"userCertificate":["x"],"ENABLED":["x"],"disabledReason":["x"],"saml.persistent.name.id.for.x":["x"],"emailPending":["x"],"locale":["{x:2049}"]}`), 400, ""), put("/users/{u1}", full("1", `,"attributes":{"userCertificate":["x"],"ENABLED":["x"],"disabledReason":["x"],"saml.persistent.name.id.for.x":["x"],"emailPending":["x"]}`), 204, ""), get("/users/{u1}", 200, ""))},
+	{Name: "organization/a member's e-mail may be absent but not emptied", Steps: []Step{
+		imp(full("1", "")+","+full("2", "")+`,{"id":"{u3}","username":"{p}user3"}`, 200, ""), post("/organizations", `{"name":"{p}A"}`, 201, "").save("o"), post("/organizations", `{"name":"{p}off","enabled":false}`, 201, "").save("off"),
+		post("/organizations/{o}/members", `{u1}`, 201, ""), post("/organizations/{off}/members", `{u2}`, 201, ""), post("/organizations/{o}/members", `{u3}`, 201, ""),
+		put("/users/{u1}", `{"email":""}`, 400, `{"field":"email","errorMessage":"Email not set","params":["email"]}`), put("/users/{u1}", `{"email":"","attributes":{}}`, 400, ""), put("/users/{u1}", `{"email":"{p}new@x.org"}`, 204, ""), put("/users/{u1}", `{"attributes":{}}`, 204, ""), get("/users/{u1}", 200, `{"email":"<absent>"}`),
+		put("/users/{u2}", `{"email":""}`, 204, ""), put("/users/{u3}", `{"firstName":"a"}`, 204, ""), put("/users/{u3}", `{"email":""}`, 400, ""),
+	}},
+	{Name: "user/blank values", Steps: []Step{
+		imp(full("1", "")+`,{"id":"{u2}","username":"{p}user2","firstName":"","lastName":" ","attributes":{"a":[" "],"b":[""]}}`, 200, ""),
+		put("/users/{u1}", `{"firstName":" ","lastName":""}`, 204, ""), get("/users/{u1}", 200, `{"firstName":"<absent>","lastName":"<absent>"}`),
+		put("/users/{u2}", `{"enabled":true,"firstName":"","lastName":" "}`, 204, ""), get("/users/{u2}", 200, `{"firstName":"","lastName":" ","attributes":{"a":[" "],"b":[""]}}`), // as they were
+		put("/users/{u2}", `{"attributes":{"a":[" "],"b":["","x"],"c":[" "],"d":["y"," "]}}`, 204, ""), get("/users/{u2}", 200, `{"attributes":{"a":[" "],"b":["x"],"c":"<absent>","d":["y"]}}`),
+		put("/users/{u1}", `{"email":" "}`, 400, `{"field":"email","errorMessage":"error-invalid-email"}`),
+	}},
+	{Name: "import/the row is written before its parts", Steps: []Step{
+		imp(full("1", ""), 200, ""), imp(`{"id":"{u1}","username":"{p}other","credentials":[{nojson}],"groups":["/none"]}`, 409, duplicate),
+	}},
 	{Name: "organization/groups", Steps: []Step{
 		post("/organizations", `{"name":"{p}A"}`, 201, "").save("o"), post("/organizations", `{"name":"{p}B"}`, 201, "").save("b"), get("/organizations/{o}/groups", 200, `[]`),
 		post("/organizations/{o}/groups", `{"name":"Eng","attributes":{"a":["1"]},"description":"d"}`, 201, `{"path":"/Eng","attributes":"<absent>"}`).saveID("g"), get("/organizations/{o}/groups/{g}", 200, `{"attributes":{"a":["1"]},"realmRoles":[]}`),
@@ -448,6 +470,15 @@ var Cases = []Case{
 		del("/organizations/{o}/members/{u1}", "", 204, ""), get("/organizations/{o}/groups/{s}/members", 200, `[]`), post("/organizations/{o}/members", `{u1}`, 201, ""), get("/organizations/{o}/members/{u1}/groups", 200, `[]`),
 		put("/organizations/{o}/groups/{s}/members/{u1}", ``, 204, ""), del("/organizations/{o}", "", 204, ""), get("/users/{u1}", 200, ""),
 	}},
+}
+
+// refusedAttributes write what the server keeps for itself.
+func refusedAttributes(names ...string) []Step {
+	var steps []Step
+	for _, name := range names {
+		steps = append(steps, put("/users/{u1}", full("1", `,"attributes":{"`+name+`":["x1"]}`), 400, `{"field":"`+name+`","errorMessage":"updateReadOnlyAttributesRejectedMessage"}`))
+	}
+	return steps
 }
 
 func repeat(n int, step func(n string) Step) []Step {

@@ -213,7 +213,10 @@ func (t *Target) send(req *http.Request) (Answer, error) {
 
 // Keep saves what a step asks to be saved.
 func (s Step) Keep(a Answer, vars Vars) {
-	if s.Save != "" {
+	if a.Status/100 != 2 {
+		return
+	}
+	if s.Save != "" && a.Location != "" {
 		vars[s.Save] = a.Location[strings.LastIndexByte(a.Location, '/')+1:]
 	}
 	if s.SaveID == "" {
@@ -230,7 +233,9 @@ func (s Step) Keep(a Answer, vars Vars) {
 			one = many[0]
 		}
 	}
-	vars[s.SaveID] = cmp.Or(one.ID, one.AccessToken)
+	if id := cmp.Or(one.ID, one.AccessToken); id != "" {
+		vars[s.SaveID] = id
+	}
 }
 
 // Normal is an answer without what the server chooses: ids, times, tokens and the order of sets.
@@ -261,9 +266,10 @@ func normalText(s string, vars Vars) string {
 	if realm := vars["realm"]; realm != "" {
 		s = strings.ReplaceAll(s, realm, "{realm}")
 	}
-	for i := 1; i <= 9; i++ {
-		name := fmt.Sprintf("u%d", i)
-		s = strings.ReplaceAll(s, vars[name], "{"+name+"}")
+	for name, value := range vars {
+		if len(name) == 2 && (name[0] == 'u' || name[0] == 'w') { // ids that the client chose
+			s = strings.ReplaceAll(s, value, "{"+name+"}")
+		}
 	}
 	return position.ReplaceAllString(anyUUID.ReplaceAllString(s, "<uuid>"), "")
 }
@@ -300,6 +306,10 @@ func normal(key string, v any, vars Vars) any {
 		switch key {
 		case "access_token", "refresh_token", "id_token", "session_state":
 			return "<token>"
+		case "scope":
+			scopes := strings.Fields(v)
+			slices.Sort(scopes)
+			return strings.Join(scopes, " ")
 		}
 		return normalText(v, vars)
 	case json.Number:

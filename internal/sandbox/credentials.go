@@ -184,6 +184,8 @@ func (c *call) resetPassword(u *user) reply {
 	u.store(cr)
 	if b.temporary != nil && *b.temporary {
 		u.require("UPDATE_PASSWORD")
+	} else { // a lasting password ends the request for a new one
+		u.actions = slices.DeleteFunc(slices.Clone(u.actions), func(a string) bool { return a == "UPDATE_PASSWORD" })
 	}
 	return noContent()
 }

@@ -207,11 +207,18 @@ func (c *call) planImport(req *importRequest) ([]*planned, *reply) {
 		if p.action == "SKIPPED" {
 			continue
 		}
+		holds := func(m map[string]*user, key string) bool { x := m[key]; return x != nil && !gone[x] }
+		// The row itself is written first, so a taken id or name shows before whatever else is wrong with the user.
+		if b := p.body; b.username != nil && !badText(*b.username, 255) && (b.id == nil || !badText(*b.id, 36)) {
+			name := strings.ToLower(*b.username)
+			if names[name] || holds(re.users, name) || b.id != nil && (ids[*b.id] || holds(c.s.users, *b.id)) {
+				return refuse(duplicate())
+			}
+		}
 		if refused := c.planUser(p); refused != nil {
 			return nil, refused
 		}
 		u := p.user
-		holds := func(m map[string]*user, key string) bool { x := m[key]; return x != nil && !gone[x] }
 		taken := u.id != noID && (ids[u.id] || holds(c.s.users, u.id)) || names[u.username] || holds(re.users, u.username) ||
 			u.email != "" && !re.flag("duplicateEmailsAllowed") && (emails[u.email] || holds(re.emails, u.email))
 		if taken {

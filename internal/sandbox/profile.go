@@ -42,6 +42,9 @@ func (p *profile) visible(u *user) map[string][]string {
 	}
 	out := make(map[string][]string, len(u.attributes))
 	for _, a := range u.attributes {
+		if u.realm.hides(a.name) {
+			continue
+		}
 		if d := p.attributes[a.name]; d != nil {
 			if d.viewAdmin {
 				out[a.name] = a.values
@@ -51,6 +54,22 @@ func (p *profile) visible(u *user) map[string][]string {
 		}
 	}
 	return out
+}
+
+// ldapNames are attributes that the server keeps for itself: not even an administrator sees or changes them.
+var ldapNames = map[string]bool{
+	"kerberos_principal": true, "ldap_id": true, "ldap_entry_dn": true, "created_timestamp": true, "createtimestamp": true, "modifytimestamp": true,
+}
+
+// hides tells whether the server keeps an attribute out of sight. An import stores it all the same; another write of it is ignored.
+func (re *realm) hides(name string) bool {
+	switch name {
+	case "locale":
+		return !re.flag("internationalizationEnabled")
+	case "terms_and_conditions", "kc.email.pending":
+		return true
+	}
+	return ldapNames[strings.ToLower(name)]
 }
 
 // userChange is what a write through the profile will do; nothing has been done yet.
@@ -107,8 +126,8 @@ func (p *profile) change(re *realm, u *user, b *userBody) (*userChange, *reply) 
 		ch.username = &name
 	}
 	ch.email = strings.ToLower(first(raw["email"]))
-	ch.first, ch.last = notEmpty(raw["firstName"]), notEmpty(raw["lastName"])
-	ch.attributes = p.merge(raw, existing)
+	ch.first, ch.last = kept("firstName", raw, existing), kept("lastName", raw, existing)
+	ch.attributes = p.merge(re, raw, existing)
 	return ch, nil
 }
 
@@ -134,19 +153,25 @@ func existingValues(u *user) map[string][]string {
 }
 
 // merge puts the attributes sent together with those that the caller may not write, which stay.
-func (p *profile) merge(raw, existing map[string][]string) []attribute {
+func (p *profile) merge(re *realm, raw, existing map[string][]string) []attribute {
+	closed := func(name string) bool {
+		d := p.attributes[name]
+		return re.hides(name) || d == nil && p.policy != "ENABLED" && p.policy != "ADMIN_EDIT" || d != nil && !d.editAdmin
+	}
 	final := map[string][]string{}
 	for name, values := range raw {
-		if d := p.attributes[name]; d == nil && p.policy != "ENABLED" && p.policy != "ADMIN_EDIT" || d != nil && !d.editAdmin {
+		if closed(name) {
 			continue
 		}
-		kept := slices.DeleteFunc(slices.Clone(values), func(v string) bool { return v == "" })
-		if len(kept) > 0 {
-			final[name] = kept
+		if !slices.Equal(values, existing[name]) {
+			values = slices.DeleteFunc(slices.Clone(values), blank)
+		}
+		if len(values) > 0 {
+			final[name] = values
 		}
 	}
 	for name, values := range existing {
-		if d := p.attributes[name]; d == nil && p.policy != "ENABLED" && p.policy != "ADMIN_EDIT" || d != nil && !d.editAdmin {
+		if closed(name) {
 			final[name] = values
 		}
 	}
@@ -172,11 +197,20 @@ func first(values []string) string {
 	return values[0]
 }
 
-func notEmpty(values []string) *string {
-	if v := first(values); v != "" {
-		return &v
+// inEnabledOrganization tells whether an organization watches over the user's e-mail: it may be absent, but not emptied.
+func (u *user) inEnabledOrganization() bool {
+	return slices.ContainsFunc(u.organizations, func(o *organization) bool { return o.enabled })
+}
+
+func blank(v string) bool { return strings.TrimSpace(v) == "" }
+
+// kept is a name as it will be: blank means none, unless it was so before (an import lets that pass).
+func kept(name string, raw, existing map[string][]string) *string {
+	values := raw[name]
+	if len(values) == 0 || blank(values[0]) && !slices.Equal(values, existing[name]) {
+		return nil
 	}
-	return nil
+	return &values[0]
 }
 
 // tooLong tells whether the database would refuse what the validators let pass.
@@ -230,17 +264,24 @@ func (p *profile) validate(re *realm, u *user, raw, existing map[string][]string
 		}
 		return refuse(unknownError())
 	}
-	if other := re.users[username]; other != nil && other != u {
-		return refuse(message(409, "User exists with same username"))
-	}
 	if other := re.emails[email]; email != "" && other != nil && other != u && !re.flag("duplicateEmailsAllowed") {
 		return refuse(message(409, "User exists with same email"))
 	}
+	if other := re.users[username]; other != nil && other != u {
+		return refuse(message(409, "User exists with same username"))
+	}
 	var errs []fieldError
+	if values, sent := raw["email"]; sent && u != nil && blank(first(values)) && u.inEnabledOrganization() {
+		errs = append(errs, fieldError{"email", "Email not set", []any{"email"}})
+	}
 	readOnlyUsername := u != nil && !re.flag("editUsernameAllowed")
 	for name, values := range raw {
 		d := p.attributes[name]
 		switch {
+		case ldapNames[strings.ToLower(name)]:
+			if !slices.Equal(values, existing[name]) {
+				errs = append(errs, fieldError{name, "updateReadOnlyAttributesRejectedMessage", []any{name}})
+			}
 		case name == "username" && readOnlyUsername:
 			if username != u.username {
 				errs = append(errs, fieldError{name, "error-user-attribute-read-only", []any{name}})
