@@ -1,9 +1,7 @@
 package main
 
 import (
-	"embed"
 	"errors"
-	"io/fs"
 	"maps"
 	"slices"
 
@@ -12,18 +10,6 @@ import (
 	"github.com/parallelrun/parallelrun/schemas"
 	"github.com/parallelrun/parallelrun/transform"
 )
-
-//go:embed starter
-var starter embed.FS
-
-// starterRules are the mapping and templates of the starting set.
-func starterRules() fs.FS {
-	sub, err := fs.Sub(starter, "starter")
-	if err != nil {
-		panic(err) // the path is a constant
-	}
-	return sub
-}
 
 // checkMapping compiles a migration's mapping against its source's tables.
 func checkMapping(c *config.Config, _ string, m config.Migration) error {

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -14,6 +16,8 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/parallelrun/parallelrun/internal/legacygen"
+	"github.com/parallelrun/parallelrun/internal/sandbox"
 	"github.com/parallelrun/parallelrun/internal/ui"
 )
 
@@ -47,12 +51,17 @@ func TestScripts(t *testing.T) {
 //	code N command [arg...]       run a command, which must end with exit code N
 //	replace OLD NEW FILE          replace every OLD in a file; there must be one
 //	fixture DIR                   make a store with snapshots to look at (see fixture)
+//	gen [users=N] [seed=N] FILE   write a generated legacy directory (package legacygen); its counts go to FILE.counts.json
+//	sandbox start [state=DIR]     serve a sandbox until the script ends; sets SANDBOX_URL, SANDBOX_REALM, SANDBOX_CLIENT,
+//	                              SANDBOX_SECRET, SANDBOX_PROOF_CLIENT and SANDBOX_PROOF_SECRET
 //	damage DIR                    change one byte in the middle of every file below
 var scriptCommands = map[string]func(ts *testscript.TestScript, neg bool, args []string){
 	"code":    runCode,
 	"replace": runReplace,
 	"fixture": runFixture,
 	"damage":  runDamage,
+	"gen":     runGen,
+	"sandbox": runSandbox,
 }
 
 func runCode(ts *testscript.TestScript, neg bool, args []string) {
@@ -113,6 +122,69 @@ func runDamage(ts *testscript.TestScript, neg bool, args []string) {
 		data[len(data)/2] ^= 1
 		return errors.Join(os.Chmod(path, 0o600), os.WriteFile(path, data, 0o600))
 	}))
+}
+
+// options cuts leading key=value arguments off.
+func options(args []string) (map[string]string, []string) {
+	set := map[string]string{}
+	for len(args) > 0 {
+		k, v, ok := strings.Cut(args[0], "=")
+		if !ok {
+			break
+		}
+		set[k], args = v, args[1:]
+	}
+	return set, args
+}
+
+func number(ts *testscript.TestScript, set map[string]string, key string, fallback int) int {
+	text, ok := set[key]
+	if !ok {
+		return fallback
+	}
+	n, err := strconv.Atoi(text)
+	ts.Check(err)
+	return n
+}
+
+func runGen(ts *testscript.TestScript, neg bool, args []string) {
+	set, files := options(args)
+	if neg || len(files) != 1 {
+		ts.Fatalf("usage: gen [users=N] [second=N] [seed=N] FILE")
+	}
+	path := ts.MkAbs(files[0])
+	f, err := os.Create(path)
+	ts.Check(err)
+	counts, err := legacygen.Generate(f, legacygen.Config{Users: number(ts, set, "users", 200), SecondUsers: number(ts, set, "second", 20),
+		Seed: uint64(number(ts, set, "seed", 1))})
+	ts.Check(errors.Join(err, f.Close()))
+	data, err := json.MarshalIndent(counts, "", "  ")
+	ts.Check(err)
+	ts.Check(os.WriteFile(path+".counts.json", data, 0o644))
+}
+
+func runSandbox(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) == 0 || args[0] != "start" {
+		ts.Fatalf("usage: sandbox start [state=DIR]")
+	}
+	set, _ := options(args[1:])
+	o := sandbox.Options{}
+	if dir, ok := set["state"]; ok {
+		o.StateDir = ts.MkAbs(dir)
+	}
+	s, err := sandbox.New(o)
+	ts.Check(err)
+	ts.Defer(func() { ts.Check(s.Close()) })
+	url, err := s.Start(context.Background())
+	ts.Check(err)
+	r, ok := s.Realm("demo")
+	if !ok {
+		ts.Fatalf("the sandbox has no realm demo")
+	}
+	for name, value := range map[string]string{"URL": url, "REALM": r.Name, "CLIENT": r.Migrator.ID, "SECRET": r.Migrator.Secret,
+		"PROOF_CLIENT": r.Proof.ID, "PROOF_SECRET": r.Proof.Secret} {
+		ts.Setenv("SANDBOX_"+name, value)
+	}
 }
 
 // TestHelp: every command explains itself, and the help lists the exit codes.

@@ -12,13 +12,14 @@ import (
 
 	"github.com/parallelrun/parallelrun/internal/config"
 	"github.com/parallelrun/parallelrun/internal/ui"
+	"github.com/parallelrun/parallelrun/transform"
 )
 
 // starterFiles are the files of the starting set by name: the configuration,
 // and what the stages bring along for it.
 func starterFiles() (map[string][]byte, error) {
 	files := map[string][]byte{}
-	for _, from := range []fs.FS{config.Starter(), starterRules()} {
+	for _, from := range []fs.FS{config.Starter(), transform.DemoFiles()} {
 		err := fs.WalkDir(from, ".", func(name string, e fs.DirEntry, err error) error {
 			if err != nil || e.IsDir() {
 				return err
