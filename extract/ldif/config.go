@@ -87,10 +87,22 @@ var columnTypes = map[string]schemas.Type{
 	"bool": schemas.Bool, "int": schemas.Int, "timestamp": schemas.Timestamp, "secret": schemas.Secrets, "secrets": schemas.Secrets,
 }
 
-// Check reports everything that is wrong with a configuration, files aside.
-func (c *Config) Check() error {
-	_, err := compile(c)
-	return err
+// Declare returns the tables that a configuration makes, without looking at its
+// files: enough to check a mapping by. Its error says everything that is wrong.
+func (c *Config) Declare() ([]extract.TableSpec, error) {
+	tables, err := compile(c)
+	if err != nil {
+		return nil, fmt.Errorf("ldif: %w", err)
+	}
+	return specs(tables), nil
+}
+
+func specs(tables []*table) []extract.TableSpec {
+	out := make([]extract.TableSpec, len(tables))
+	for i, t := range tables {
+		out[i] = t.spec
+	}
+	return out
 }
 
 // compile makes the tables that Read fills, the catch-all last.

@@ -48,13 +48,7 @@ func Open(c Config, o Options) (*Source, error) {
 }
 
 // Tables declares the configured tables, then the catch-all.
-func (s *Source) Tables() []extract.TableSpec {
-	specs := make([]extract.TableSpec, len(s.tables))
-	for i, t := range s.tables {
-		specs[i] = t.spec
-	}
-	return specs
-}
+func (s *Source) Tables() []extract.TableSpec { return specs(s.tables) }
 
 // Read yields all rows in the order of the files. Its errors are
 // *extract.Error where a place is to blame.
