@@ -28,7 +28,7 @@ type realmFacts struct {
 }
 
 // readFacts asks the server. What a migration can do without is left empty
-// where the client lacks the right to read it.
+// where the client may not read it.
 func (t *Target) readFacts(ctx context.Context) (*realmFacts, error) {
 	f := &realmFacts{}
 	if err := t.http.get(ctx, "read the realm", "", nil, &f.realmRep); err != nil {
@@ -43,7 +43,7 @@ func (t *Target) readFacts(ctx context.Context) (*realmFacts, error) {
 		return nil, err
 	}
 	for _, read := range []func(context.Context, *realmFacts) error{t.readActions, t.readAliases, t.readServer} {
-		if err := read(ctx, f); err != nil && !isStatus(err, http.StatusForbidden) {
+		if err := read(ctx, f); err != nil && !isStatus(err, http.StatusForbidden) && !isStatus(err, http.StatusNotFound) {
 			return nil, err
 		}
 	}

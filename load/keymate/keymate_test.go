@@ -9,7 +9,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/parallelrun/parallelrun/internal/servers/keycloak"
 	"github.com/parallelrun/parallelrun/load"
 	"github.com/parallelrun/parallelrun/schemas"
 )
@@ -81,9 +80,9 @@ func fullUser(n int) schemas.Bundle {
 }
 
 // furnish makes the organizations, departments and groups that users refer to.
-func (w *world) furnish() {
+func (w *world) furnish() (organizations, departments, groups []schemas.Row) {
 	w.t.Helper()
-	w.createStructure(schemas.Organizations,
+	organizations = w.createStructure(schemas.Organizations,
 		entity(schemas.Organizations, "planet", map[string]any{
 			"alias": "planet-express", "name": "Planet Express", "description": "Delivery «everywhere»", "domains": []string{"Planet-Express.Example", "pe.example"},
 			"enabled": true, "realm_roles": []string{"employee"}, "properties": map[string][]string{"founded": {"2961"}, "语": {"是"}}, "property_template": "tpl",
@@ -100,17 +99,18 @@ func (w *world) furnish() {
 		}
 		return entity(schemas.Departments, key, cells)
 	}
-	w.createStructure(schemas.Departments,
+	departments = w.createStructure(schemas.Departments,
 		dept("eng", "", "Engineering", "/Engineering", map[string]any{"realm_roles": []string{"employee"}, "attributes": map[string][]string{"cost": {"42", "43"}}}),
 		dept("back", "eng", "R&D / Back-end", "/Engineering/R&D ~/ Back-end", map[string]any{
 			"external_ids": map[string][]string{"sap": {"0815"}}, "template": "t1", "client_roles": map[string][]string{"account": {"view-profile"}}}),
 		dept("deep", "back", "深い", "/Engineering/R&D ~/ Back-end/深い", map[string]any{"realm_roles": []string{"manager"}, "attributes": map[string][]string{"floor": {"-3"}}}),
 	)
-	w.createStructure(schemas.Groups,
+	groups = w.createStructure(schemas.Groups,
 		entity(schemas.Groups, "g1", map[string]any{"name": "Staff", "path": "/Staff"}),
 		entity(schemas.Groups, "g2", map[string]any{"name": "Officers", "path": "/Staff/Officers", "parent": ref(schemas.Groups, "g1"), "attributes": map[string][]string{"x": {"1"}}}),
 		entity(schemas.Groups, "g3", map[string]any{"name": "Ship/Crew", "path": "/Staff/Ship~/Crew", "parent": ref(schemas.Groups, "g1")}),
 	)
+	return organizations, departments, groups
 }
 
 func (w *world) project(users ...schemas.Bundle) []schemas.Bundle {
@@ -130,21 +130,22 @@ func (w *world) link(u schemas.Bundle, kind load.Kind, rows ...schemas.Row) {
 }
 
 func TestUsersRoundTrip(t *testing.T) {
-	w := newWorld(t, keycloak.RealmOptions{UnmanagedAttributes: "DISABLED"}, nil)
-	w.furnish()
-	for _, n := range []int{1, 20} {
-		var users []schemas.Bundle
-		for i := range n {
-			users = append(users, fullUser(100*n+i))
+	onEach(t, options{unmanaged: "DISABLED"}, func(w *world) {
+		w.furnish()
+		for _, n := range []int{1, 20} {
+			var users []schemas.Bundle
+			for i := range n {
+				users = append(users, fullUser(100*n+i))
+			}
+			users = w.project(users...)
+			if s := w.observe(load.Scope{Users: probes(users...), Foreign: true}); len(s.absent) != n || len(s.foreign) != 0 {
+				w.t.Fatalf("before: %d absent, %d foreign; want %d, 0", len(s.absent), len(s.foreign), n)
+			}
+			w.must(w.target.CreateUsers(w.ctx, users, w.ids))
+			for _, u := range users {
+				w.link(u, load.Link, u.Memberships...)
+			}
+			w.same(w.observe(load.Scope{Users: probes(users...)}), users...)
 		}
-		users = w.project(users...)
-		if s := w.observe(load.Scope{Users: probes(users...), Foreign: true}); len(s.absent) != n || len(s.foreign) != 0 {
-			t.Fatalf("before: %d absent, %d foreign; want %d, 0", len(s.absent), len(s.foreign), n)
-		}
-		w.must(w.target.CreateUsers(w.ctx, users, w.ids))
-		for _, u := range users {
-			w.link(u, load.Link, u.Memberships...)
-		}
-		w.same(w.observe(load.Scope{Users: probes(users...)}), users...)
-	}
+	})
 }

@@ -1,10 +1,14 @@
 package keymate_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/pbkdf2"
 	"crypto/sha256"
 	"encoding/json"
+	"io"
+	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 	"sync"
@@ -13,6 +17,7 @@ import (
 
 	"golang.org/x/crypto/argon2"
 
+	"github.com/parallelrun/parallelrun/internal/sandbox"
 	"github.com/parallelrun/parallelrun/internal/servers/keycloak"
 	"github.com/parallelrun/parallelrun/internal/servers/keycloak/keycloaktest"
 	"github.com/parallelrun/parallelrun/load"
@@ -23,6 +28,8 @@ import (
 func TestMain(m *testing.M) { keycloaktest.Main(m) }
 
 const namespace = "test"
+
+type config = keymate.Config
 
 var tables = schemas.Entities()
 
@@ -184,37 +191,118 @@ func (s *seen) Foreign(p load.UserProbe, f load.ForeignAccount) error {
 type world struct {
 	t      *testing.T
 	ctx    context.Context
-	realm  *keycloak.Realm
+	cfg    keymate.Config
 	target *keymate.Target
 	ids    *idMap
 }
 
-func config(r *keycloak.Realm) keymate.Config {
-	return keymate.Config{
-		URL: r.Server.URL, Realm: r.Name, ClientID: r.Migrator.ID, ClientSecret: r.Migrator.Secret,
-		ProofClientID: r.Proof.ID, ProofClientSecret: r.Proof.Secret,
-		Namespace: namespace, Secrets: plainSecrets{}, DefaultRole: true,
-		Roles: []string{"employee", "manager"}, LongAttributes: []string{"photo"}, AttributeLimit: 100_000,
-	}
+// options say what a world is like; the zero value is a realm made ready by
+// Prepare.
+type options struct {
+	unmanaged string // the profile's policy; "": ADMIN_EDIT
+	noOrgs    bool
+	bare      bool // neither Prepare nor Preflight
+	change    func(*keymate.Config)
 }
 
-func newWorld(t *testing.T, o keycloak.RealmOptions, change func(*keymate.Config)) *world {
+// onEach runs a test on a real Keycloak first and on the sandbox second.
+func onEach(t *testing.T, o options, test func(w *world)) {
 	t.Helper()
-	r := keycloaktest.Realm(t, o)
+	t.Run("keycloak", func(t *testing.T) { test(onKeycloak(t, o)) })
+	t.Run("sandbox", func(t *testing.T) { test(onSandbox(t, o)) })
+}
+
+func onKeycloak(t *testing.T, o options) *world {
+	t.Helper()
+	r := keycloaktest.Realm(t, keycloak.RealmOptions{UnmanagedAttributes: o.unmanaged, NoOrganizations: o.noOrgs})
 	grant(t, r, "view-clients", "view-identity-providers")
-	cfg := config(r)
-	if change != nil {
-		change(&cfg)
+	return newWorld(t, o, keymate.Config{
+		URL: r.Server.URL, Realm: r.Name, ClientID: r.Migrator.ID, ClientSecret: r.Migrator.Secret,
+		ProofClientID: r.Proof.ID, ProofClientSecret: r.Proof.Secret,
+	})
+}
+
+func onSandbox(t *testing.T, o options) *world {
+	t.Helper()
+	s, err := sandbox.New(sandbox.Options{Realm: sandbox.RealmOptions{Name: "box", UnmanagedAttributes: o.unmanaged, NoOrganizations: o.noOrgs}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	url, err := s.Start(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, _ := s.Realm("box")
+	return newWorld(t, o, keymate.Config{
+		URL: url, Realm: r.Name, ClientID: r.Migrator.ID, ClientSecret: r.Migrator.Secret,
+		ProofClientID: r.Proof.ID, ProofClientSecret: r.Proof.Secret,
+	})
+}
+
+func newWorld(t *testing.T, o options, cfg keymate.Config) *world {
+	t.Helper()
+	cfg.Namespace, cfg.Secrets, cfg.DefaultRole = namespace, plainSecrets{}, true
+	cfg.Roles, cfg.LongAttributes, cfg.AttributeLimit = []string{"employee", "manager"}, []string{"photo"}, 100_000
+	if o.change != nil {
+		o.change(&cfg)
 	}
 	target, err := keymate.Open(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { target.Close() })
-	w := &world{t: t, ctx: t.Context(), realm: r, target: target, ids: newIDMap()}
-	w.must(func() error { _, err := target.Prepare(w.ctx, true); return err }())
-	w.must(func() error { _, err := target.Preflight(w.ctx); return err }())
+	w := &world{t: t, ctx: t.Context(), cfg: cfg, target: target, ids: newIDMap()}
+	if o.bare {
+		return w
+	}
+	_, err = target.Prepare(w.ctx, true)
+	w.must(err)
+	_, err = target.Preflight(w.ctx)
+	w.must(err)
 	return w
+}
+
+// open makes a second target on the same realm.
+func (w *world) open(change func(*keymate.Config)) *keymate.Target {
+	w.t.Helper()
+	cfg := w.cfg
+	change(&cfg)
+	target, err := keymate.Open(cfg)
+	w.must(err)
+	w.t.Cleanup(func() { target.Close() })
+	return target
+}
+
+// rest sends a request of its own to the realm, as a person or another program
+// would, and returns the status.
+func (w *world) rest(method, path string, in, out any) int {
+	w.t.Helper()
+	form := url.Values{"grant_type": {"client_credentials"}, "client_id": {w.cfg.ClientID}, "client_secret": {w.cfg.ClientSecret}}
+	resp, err := http.PostForm(w.cfg.URL+"/realms/"+w.cfg.Realm+"/protocol/openid-connect/token", form)
+	w.must(err)
+	var grant struct {
+		Token string `json:"access_token"`
+	}
+	w.must(json.NewDecoder(resp.Body).Decode(&grant))
+	resp.Body.Close()
+	var body io.Reader
+	if in != nil {
+		b, err := json.Marshal(in)
+		w.must(err)
+		body = bytes.NewReader(b)
+	}
+	req, err := http.NewRequestWithContext(w.ctx, method, w.cfg.URL+"/admin/realms/"+w.cfg.Realm+path, body)
+	w.must(err)
+	req.Header.Set("Authorization", "Bearer "+grant.Token)
+	req.Header.Set("Content-Type", "application/json")
+	resp, err = http.DefaultClient.Do(req)
+	w.must(err)
+	defer resp.Body.Close()
+	if out != nil && resp.StatusCode/100 == 2 {
+		w.must(json.NewDecoder(resp.Body).Decode(out))
+	}
+	return resp.StatusCode
 }
 
 func (w *world) must(err error) {
@@ -257,6 +345,12 @@ func probes(users ...schemas.Bundle) func(func(load.UserProbe, error) bool) {
 			}
 		}
 	}
+}
+
+func grantIdentityProviders(t *testing.T, w *world) {
+	t.Helper()
+	s := keycloaktest.Server(t)
+	grant(t, &keycloak.Realm{Server: s, Name: w.cfg.Realm, Migrator: keycloak.Client{ID: w.cfg.ClientID}}, "manage-identity-providers")
 }
 
 // grant gives the migrator more rights of realm-management.
