@@ -1,0 +1,309 @@
+#!/usr/bin/env python3
+"""Recompute the digests of a snapshot store from its bytes.
+
+A second reader of the format in docs/format.md that shares no code with the
+tool: for every manifest of a store in a local directory it checks the SHA-256
+of each object, decodes the Parquet parts, computes row digests, indexes, the
+Merkle trie, table digests and the snapshot digest anew, and compares.
+
+    pip install -r scripts/format/requirements.txt
+    python3 scripts/format/recompute.py STORE
+
+Exit code 0: everything agrees; 1: something differs; 2: bad call.
+Sealed secrets are not opened: their MACs stand for them, as in the format.
+"""
+
+import hashlib
+import json
+import os
+import struct
+import sys
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+TAGS = {
+    "bool": 1, "int": 2, "timestamp": 3, "string": 4, "binary": 5,
+    "list<string>": 6, "list<binary>": 7,
+    "map<string,list<string>>": 8, "map<string,list<binary>>": 9,
+    "secret": 10, "list<secret>": 11, "map<string,list<secret>>": 12,
+}
+ELEMENT = {6: 4, 7: 5, 8: 4, 9: 5, 11: 10, 12: 10}
+NULL, STRING, BINARY, SECRET, LARGE = 0, 4, 5, 10, 0x10
+LARGE_BYTES = 64 << 10
+KEY_FIELD = 2
+LEAF_ROWS = 256
+
+
+def u32(n):
+    return struct.pack(">I", n)
+
+
+def u64(n):
+    return struct.pack(">Q", n)
+
+
+def i64(n):
+    return struct.pack(">q", n)
+
+
+def text(b):
+    return u32(len(b)) + b
+
+
+class Mismatch(Exception):
+    """Something in the store is not what the format says."""
+
+
+def check(ok, message):
+    if not ok:
+        raise Mismatch(message)
+
+
+# Canonical encoding of rows
+
+
+def raw(v):
+    return v.encode() if isinstance(v, str) else v
+
+
+class Row:
+    """Encodes one row, given the large values that it leaves out."""
+
+    def __init__(self, large):
+        self.large = {x["path"]: (x["sha256"], x["size"]) for x in large or []}
+
+    def value(self, tag, v, path):
+        """A string or binary value: tag and payload, for sorting, and bytes."""
+        if v is None:
+            check(path in self.large, "null without a large value at " + path)
+            sha, size = self.large.pop(path)
+            return LARGE | tag, sha + u64(size), b""
+        b = raw(v)
+        check(len(b) <= LARGE_BYTES, "value over 64 KiB in a cell at " + path)
+        return tag, b, u32(len(b))
+
+    def element(self, tag, v, path):
+        if tag == SECRET:
+            return SECRET, v["mac"], b""
+        return self.value(tag, v, path)
+
+    def elements(self, tag, values, is_set, path):
+        out = [self.element(tag, v, "%s[%d]" % (path, i)) for i, v in enumerate(values)]
+        if is_set:
+            check(out == sorted(set(out), key=lambda e: e[:2]), "set out of order at " + path)
+        return u32(len(out)) + b"".join(bytes([t]) + length + payload for t, payload, length in out)
+
+    def cell(self, column, v):
+        tag, name, is_set = TAGS[column["type"]], column["name"], column.get("set", False)
+        if v is None and name not in self.large:
+            return bytes([NULL])
+        if tag == 1:
+            return bytes([tag, v])
+        if tag in (2, 3):
+            return bytes([tag]) + i64(v)
+        if tag in (STRING, BINARY):
+            t, payload, length = self.value(tag, v, name)
+            return bytes([t]) + length + payload
+        if tag == SECRET:
+            return bytes([tag]) + v["mac"]
+        if tag in (6, 7, 11):
+            return bytes([tag]) + self.elements(ELEMENT[tag], v, is_set, name)
+        out = bytes([tag]) + u32(len(v))
+        for key, values in sorted(((raw(k), x) for k, x in v)):
+            quoted = key.decode().replace("\\", "\\\\").replace('"', '\\"')
+            path = '%s["%s"]' % (name, quoted)
+            out += text(key) + self.elements(ELEMENT[tag], values or [], is_set, path)
+        return out
+
+
+def row_digest(columns, key, cells, large):
+    row = Row(large)
+    fields = [(KEY_FIELD, b"\x04" + text(key.encode()) if key else bytes([NULL]))]
+    for c in columns:
+        fields.append((c["id"], row.cell(c, cells[c["name"]])))
+    check(not row.large, "large values without a place: %s" % sorted(row.large))
+    b = b"PRr1" + u32(len(fields))
+    for field_id, cell in sorted(fields, key=lambda f: f[0]):
+        b += u32(field_id) + cell
+    return hashlib.sha256(b).digest()[:16], len(b)
+
+
+# Merkle trie
+
+
+def trie(entries, depth=0):
+    h = hashlib.sha256()
+    if len(entries) <= LEAF_ROWS:
+        h.update(b"PRl1")
+        for row_id, digest in entries:
+            h.update(row_id + digest)
+        return h.digest()
+    children = [[] for _ in range(16)]
+    for e in entries:
+        byte = e[0][depth // 2]
+        children[byte >> 4 if depth % 2 == 0 else byte & 15].append(e)
+    h.update(b"PRn1")
+    for child in children:
+        h.update(trie(child, depth + 1) if child else bytes(32))
+    return h.digest()
+
+
+def table_digest(entries):
+    return hashlib.sha256(b"PRt1" + u64(len(entries)) + trie(entries)).digest()
+
+
+def snapshot_digest(tables):
+    b = b"PRs1" + u32(len(tables))
+    for t in sorted(tables, key=lambda t: t["name"].encode()):
+        b += text(t["name"].encode()) + u32(len(t["columns"]))
+        for c in sorted(t["columns"], key=lambda c: c["id"]):
+            b += u32(c["id"]) + text(c["name"].encode()) + bytes([TAGS[c["type"]], bool(c.get("set"))])
+        b += bytes.fromhex(t["digest"])
+    return hashlib.sha256(b).digest()
+
+
+# Lists: indexes, and the objects of large values
+
+
+def crc32c(data, _table=[]):
+    if not _table:
+        for n in range(256):
+            for _ in range(8):
+                n = n >> 1 ^ 0x82F63B78 if n & 1 else n >> 1
+            _table.append(n)
+    crc = 0xFFFFFFFF
+    for byte in data:
+        crc = crc >> 8 ^ _table[(crc ^ byte) & 255]
+    return crc ^ 0xFFFFFFFF
+
+
+def read_list(data, magic, size):
+    check(data[:8] == magic, "no list of kind %s" % magic.decode())
+    entry, per_block, rows, crc = struct.unpack(">IIQI", data[8:28])
+    check(crc == crc32c(data[:24]) and entry == size, "damaged header")
+    out, at = [], 28
+    while len(out) < rows:
+        n = min(per_block, rows - len(out))
+        block = data[at:at + n * size]
+        at += n * size + 4
+        check(struct.unpack(">I", data[at - 4:at])[0] == crc32c(block), "damaged block")
+        out += [block[i:i + size] for i in range(0, len(block), size)]
+    check(at == len(data), "bytes after the last block")
+    return out
+
+
+# The store
+
+
+class Store:
+    def __init__(self, root):
+        self.root = root
+        self.checked = set()
+
+    def path(self, o):
+        """The file of an object, its bytes compared with their SHA-256."""
+        name = o["sha256"]
+        path = os.path.join(self.root, "objects", "sha256", name[:2], name[2:4], name)
+        if name not in self.checked:
+            h = hashlib.sha256()
+            with open(path, "rb") as f:
+                while chunk := f.read(1 << 20):
+                    h.update(chunk)
+            check(h.hexdigest() == name, "object %s does not have its SHA-256" % name)
+            self.checked.add(name)
+        check(os.path.getsize(path) == o["bytes"], "object %s has another size" % name)
+        return path
+
+    def data(self, o):
+        with open(self.path(o), "rb") as f:
+            return f.read()
+
+
+def plain(column):
+    """Cells as Python values, timestamps as microseconds."""
+    if pa.types.is_timestamp(column.type):
+        column = column.cast(pa.int64())
+    return column.to_pylist()
+
+
+def read_part(store, table, part):
+    """Entries of a part, after comparing it with its index."""
+    names = ["row_id", "legacy_key", "row_digest"] + [c["name"] for c in table["columns"]] + ["_large"]
+    f = pq.ParquetFile(store.path(part["object"]))
+    check(f.schema_arrow.names == names, "columns are %s" % f.schema_arrow.names)
+    entries, large = [], {}
+    for batch in f.iter_batches():
+        cols = {n: plain(batch.column(i)) for i, n in enumerate(names)}
+        for i, row_id in enumerate(cols["row_id"]):
+            digest, _ = row_digest(table["columns"], cols["legacy_key"][i], {n: c[i] for n, c in cols.items()}, cols["_large"][i])
+            check(digest == cols["row_digest"][i], "row %s does not have its digest" % row_id.hex())
+            check(row_id.hex().startswith(part["prefix"]), "row %s is outside of its part" % row_id.hex())
+            entries.append((row_id, digest))
+            for x in cols["_large"][i] or []:
+                large[x["sha256"]] = x["size"]
+    check(len(entries) == part["rows"], "%d rows, the manifest says %d" % (len(entries), part["rows"]))
+    index = read_list(store.data(part["index"]), b"PRindex1", 32)
+    check(index == [a + b for a, b in entries], "index is not that of the rows")
+    check_large(store, part, large)
+    return entries
+
+
+def check_large(store, part, large):
+    listed = []
+    if part.get("large"):
+        listed = read_list(store.data(part["large"]), b"PRlarge1", 40)
+    check(listed == [sha + u64(large[sha]) for sha in sorted(large)], "list of large objects is not that of the rows")
+    for sha, size in large.items():
+        store.path({"sha256": sha.hex(), "bytes": size})
+
+
+def read_table(store, table):
+    check(len(table["layers"]) == 1 and table["layers"][0]["kind"] == "whole", "layers of an unknown kind")
+    entries = []
+    for part in table["layers"][0]["parts"]:
+        try:
+            entries += read_part(store, table, part)
+        except Mismatch as e:
+            raise Mismatch("part %r: %s" % (part["prefix"], e)) from None
+    check(all(a[0] < b[0] for a, b in zip(entries, entries[1:])), "row ids do not ascend")
+    check(len(entries) == table["rows"], "%d rows, the manifest says %d" % (len(entries), table["rows"]))
+    check(table_digest(entries).hex() == table["digest"], "digest differs")
+    return len(entries)
+
+
+def read_manifest(store, path):
+    with open(path, "rb") as f:
+        data = f.read()
+    check(hashlib.sha256(data).hexdigest() + ".json" == os.path.basename(path), "name is not the SHA-256 of its bytes")
+    m = json.loads(data)
+    for table in m["tables"]:
+        try:
+            rows = read_table(store, table)
+        except (Mismatch, OSError, pa.ArrowException) as e:
+            raise Mismatch("table %s: %s" % (table["name"], e)) from None
+        print("ok  table %-24s %9d rows  %s" % (table["name"], rows, table["digest"]))
+    check(snapshot_digest(m["tables"]).hex() == m["snapshot"], "snapshot digest differs")
+    print("ok  snapshot %s" % m["snapshot"])
+
+
+def main(args):
+    if len(args) != 1 or not os.path.isdir(os.path.join(args[0], "manifests")):
+        print(__doc__, file=sys.stderr)
+        return 2
+    store, bad = Store(args[0]), 0
+    folder = os.path.join(args[0], "manifests")
+    names = sorted(n for n in os.listdir(folder) if n.endswith(".json"))
+    for name in names:
+        print("manifest %s" % name[:-5])
+        try:
+            read_manifest(store, os.path.join(folder, name))
+        except Mismatch as e:
+            bad += 1
+            print("BAD %s" % e)
+    print("%d manifests, %d bad" % (len(names), bad))
+    return 1 if bad else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
