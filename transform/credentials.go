@@ -22,7 +22,7 @@ func (f *finisher) credentials(ctx context.Context, user *candidate, stands, aga
 		c.key = user.key + "/" + passwordType
 		c.set("user", user.id.String())
 		c.set("type", passwordType)
-		if moved >= 0 || user.excluded != "" || c.excluded != "" || len(c.failures) > 0 {
+		if moved >= 0 || !stands || c.excluded != "" || len(c.failures) > 0 {
 			continue
 		}
 		if err := f.convert(c); err != nil {
@@ -33,7 +33,7 @@ func (f *finisher) credentials(ctx context.Context, user *candidate, stands, aga
 		}
 	}
 	for i, c := range user.credentials {
-		if moved >= 0 && i != moved {
+		if moved >= 0 && i != moved { // the person has the other password
 			f.t.settled(c, fateMerged)
 			continue
 		}

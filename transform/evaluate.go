@@ -30,6 +30,27 @@ type sourceTable struct {
 	lookups []*lookup
 }
 
+// ProblemsColumn is a column that sources may give a table: the attributes, per
+// row, whose values did not fit their column and stand in the other column
+// instead. Their cells are null without being absent.
+const ProblemsColumn = "problems"
+
+// unreadable are the attributes that a rule reads and the source could not.
+func (src *sourceTable) unreadable(r *rule, row schemas.Row) []string {
+	i := src.table.Column(ProblemsColumn)
+	if i < 0 {
+		return nil
+	}
+	names, _ := row.Values[i].([]string)
+	var out []string
+	for _, name := range names {
+		if r.reads.has(name, "") {
+			out = append(out, name)
+		}
+	}
+	return out
+}
+
 // row yields the candidates of one legacy row. None means that no rule takes
 // it; taken lists the rules that do.
 func (ev *evaluator) row(src *sourceTable, row schemas.Row) (out []*candidate, taken []*rule) {
@@ -40,7 +61,11 @@ func (ev *evaluator) row(src *sourceTable, row schemas.Row) (out []*candidate, t
 			continue
 		}
 		taken = append(taken, r)
+		unreadable := src.unreadable(r, row)
 		for _, c := range ev.rule(src, r, v) {
+			for _, name := range unreadable {
+				c.fail(RuleUnreadable, name, "the source's value does not fit the type that the configuration declares for it, and the rule reads it: correct the value or the type")
+			}
 			if err != nil {
 				c.failed("where", err)
 			}
@@ -161,9 +186,7 @@ func (ev *evaluator) columns(c *candidate, v *rowView) {
 			continue
 		}
 		c.values[col.column] = x
-		if x != nil {
-			c.marks[col.column] = col.expr.mark(v, x)
-		}
+		c.marks[col.column] = col.expr.mark(v, x)
 	}
 	switch c.rule.entity.id {
 	case userEntity:
@@ -247,7 +270,7 @@ func (ev *evaluator) rest(c *candidate, v *rowView, attrs map[string][]string) {
 	}
 	for i, col := range v.table.Columns {
 		cell := v.row.Values[i]
-		if cell == nil || col.Type.IsSecret() {
+		if cell == nil || col.Type.IsSecret() || col.Name == ProblemsColumn {
 			continue
 		}
 		switch x := cell.(type) {
@@ -426,6 +449,18 @@ func orderKey(x any) string {
 // the rule: it was carried if each part of it stands in a cell that the
 // expression reads.
 func (e *expr) mark(v *rowView, result any) mark {
+	switch x := result.(type) {
+	case nil:
+		return markNone
+	case []string:
+		if len(x) == 0 {
+			return markNone
+		}
+	case map[string][]string:
+		if len(x) == 0 {
+			return markNone
+		}
+	}
 	if e.fixed {
 		return markChanged
 	}

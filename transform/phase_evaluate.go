@@ -161,8 +161,15 @@ func encode(c *candidate) []byte {
 // leftOut counts what a mapped row holds that no rule reads.
 func leftOut(src *sourceTable, row schemas.Row, taken []*rule, t *tally) {
 	for i, col := range src.table.Columns {
+		if col.Name == ProblemsColumn {
+			continue
+		}
 		switch x := row.Values[i].(type) {
 		case nil:
+		case string:
+			if x != "" && x != row.Key && !isRead(src, taken, col, "") { // the key is carried as the key
+				t.left(src.table.Name, col.Name, "no rule reads it", 1)
+			}
 		case map[string][][]byte:
 			for k, l := range x {
 				if !isRead(src, taken, col, k) {
@@ -196,8 +203,6 @@ func leftOut(src *sourceTable, row schemas.Row, taken []*rule, t *tally) {
 
 func valueCount(v any) int {
 	switch x := v.(type) {
-	case string:
-		return min(len(x), 1)
 	case []string:
 		return len(x)
 	case [][]byte:

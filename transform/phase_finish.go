@@ -155,8 +155,12 @@ func (f *finisher) user(ctx context.Context, task userTask) error {
 		return err
 	}
 	f.ck.check(c)
-	f.groups(c, direct)
 	stands := c.excluded == "" && len(c.failures) == 0
+	if stands {
+		f.groups(c, direct)
+	} else {
+		f.lostMembers(c, len(direct))
+	}
 	for _, d := range dependents {
 		if d.rule.entity.id == membershipEntity {
 			c.memberships = append(c.memberships, d)
@@ -167,6 +171,7 @@ func (f *finisher) user(ctx context.Context, task userTask) error {
 	if stands {
 		f.t.settled(c, fateMapped)
 		f.t.yielded(c)
+		f.t.remarks(c)
 		err = f.out.row(ctx, schemas.Users, schemas.Row{ID: c.id, Key: c.key, Values: c.values})
 	} else {
 		err = f.reject(ctx, c, c.failures, task.again, f.t)
@@ -199,6 +204,17 @@ func (f *finisher) apply(c *candidate, events [][]byte) (groups []int32, depende
 		}
 	}
 	return groups, dependents, nil
+}
+
+// lostMembers counts the values of groups that name a user who does not stand.
+func (f *finisher) lostMembers(c *candidate, n int) {
+	why := "the member is rejected"
+	if c.excluded != "" {
+		why = "the member is excluded"
+	}
+	for range n {
+		f.t.left(schemas.Groups, "members", why, 1)
+	}
 }
 
 // groups gives the user every group it is in, directly or through others.

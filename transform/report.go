@@ -14,6 +14,7 @@ type Report struct {
 	Entities []EntityCount `json:"entities"`
 	Fields   []FieldCount  `json:"fields"`
 	LeftOut  []LeftOut     `json:"left_out"`
+	Remarks  []Remark      `json:"remarks,omitempty"`
 	Rules    []RuleCount   `json:"rules"`
 	// Spilled is how many bytes went to (sealed) spill files.
 	Spilled int64 `json:"spilled_bytes"`
@@ -63,6 +64,14 @@ type LeftOut struct {
 	Why    string `json:"why"`
 	Rows   int64  `json:"rows"`
 	Values int64  `json:"values"`
+}
+
+// Remark is what a person should know of rows that stand.
+type Remark struct {
+	Entity string `json:"entity"`
+	Field  string `json:"field"`
+	Text   string `json:"text"`
+	Rows   int64  `json:"rows"`
 }
 
 // RuleCount is how many rows of an entity a rule rejected or excluded. A row

@@ -4,6 +4,7 @@ package transform
 // CSV files and waivers name them.
 const (
 	RuleExpression     = "expression-failed"
+	RuleUnreadable     = "unreadable-value"
 	RuleExpressionCost = "expression-too-costly"
 	RuleInvalidUTF8    = "invalid-utf8"
 	RuleControl        = "control-character"

@@ -17,6 +17,7 @@ type tally struct {
 	fields     map[fieldKey]*[4]int64
 	leftOut    map[LeftOut]*[2]int64 // rows, values; by a LeftOut without counts
 	rules      map[ruleKey]*ruleTally
+	remarked   map[Remark]int64 // by a Remark without count
 }
 
 type fieldKey struct {
@@ -45,7 +46,7 @@ const maxExamples = 3
 
 func newTally(sources int) *tally {
 	return &tally{sources: make([]SourceCount, sources), fields: map[fieldKey]*[4]int64{},
-		leftOut: map[LeftOut]*[2]int64{}, rules: map[ruleKey]*ruleTally{}}
+		leftOut: map[LeftOut]*[2]int64{}, rules: map[ruleKey]*ruleTally{}, remarked: map[Remark]int64{}}
 }
 
 // fate is what became of a source row or candidate.
@@ -110,6 +111,16 @@ func (t *tally) yielded(c *candidate) {
 	}
 	for name, m := range c.attributes {
 		t.field(e.id, attributeField(e, name), m)
+	}
+}
+
+// remarks notes what a user lacks that the target asks for at the first login.
+func (t *tally) remarks(c *candidate) {
+	for _, field := range []string{"email", "first_name", "last_name"} {
+		if c.text(field) == "" {
+			t.remarked[Remark{Entity: schemas.Users, Field: field,
+				Text: "is empty: at the first login the target says that the account is not fully set up, and asks for it"}]++
+		}
 	}
 }
 
@@ -190,6 +201,9 @@ func (t *totals) add(o *tally) {
 }
 
 func (t *totals) addNamed(o *tally) {
+	for k, n := range o.remarked {
+		t.remarked[k] += n
+	}
 	for k, n := range o.leftOut {
 		if d := t.leftOut[k]; d == nil {
 			t.leftOut[k] = n
@@ -232,6 +246,11 @@ func (t *totals) report(w *countingWriter) *Report {
 	slices.SortFunc(r.LeftOut, func(a, b LeftOut) int {
 		return cmp.Or(strings.Compare(a.From, b.From), strings.Compare(a.Field, b.Field), strings.Compare(a.Why, b.Why))
 	})
+	for k, n := range t.remarked {
+		k.Rows = n
+		r.Remarks = append(r.Remarks, k)
+	}
+	slices.SortFunc(r.Remarks, func(a, b Remark) int { return strings.Compare(a.Field, b.Field) })
 	for k, n := range t.rules {
 		c := RuleCount{Entity: entities[k.entity].name, Class: k.class, Rule: k.rule, Rows: n.rows}
 		for _, x := range n.examples {
