@@ -179,6 +179,8 @@ type Operation struct {
 	// With is the operation whose request carries this one (a password with
 	// its user's create); zero: it has a request of its own.
 	With int64 `json:"with,omitempty"`
+	// Gone: the row is no longer in legacy (an update then disables it).
+	Gone bool `json:"gone,omitempty"`
 	// Disables and Widens feed the brake and the display.
 	Disables bool     `json:"disables,omitempty"`
 	Widens   []string `json:"widens,omitempty"`

@@ -1,0 +1,199 @@
+package load
+
+import (
+	"slices"
+
+	"github.com/parallelrun/parallelrun/schemas"
+)
+
+// merger settles rows of one table three ways.
+type merger struct {
+	shape *schemas.Table
+	base  columns // that base knows
+	seen  columns // that observation reads
+	allow allowed
+}
+
+// merged is what became of one row.
+type merged struct {
+	effective schemas.Row // what shall stand in the target
+	held      schemas.Row // what base keeps of it once that is confirmed
+	isHeld    bool        // held differs from effective
+	changed   []string    // columns to write, sorted
+	drift     []string    // columns where the target had left base and is brought back
+	widens    []string    // kinds of access that the change widens
+	withheld  []string    // columns where something is withheld
+	kinds     []string    // its kinds
+	disables  bool
+}
+
+// cellState is one column of one row on its three sides.
+type cellState struct {
+	base, desired, observed any
+	hasBase, seen           bool
+}
+
+// current is what the column holds in the target, as far as is known.
+func (s *cellState) current() (any, bool) {
+	if s.seen {
+		return s.observed, true
+	}
+	return s.base, s.hasBase
+}
+
+// merge settles a row that is desired. base is nil for a row never confirmed,
+// observed for one that was not looked at.
+func (m *merger) merge(base, desired, observed *schemas.Row) merged {
+	out := merged{effective: cloneRow(*desired), held: cloneRow(*desired)}
+	for i := range m.shape.Columns {
+		s := cellState{desired: desired.Values[i]}
+		if base != nil && m.base[i] {
+			s.base, s.hasBase = base.Values[i], true
+		}
+		if observed != nil && m.seen[i] {
+			s.observed, s.seen = observed.Values[i], true
+		}
+		m.column(&out, i, s)
+	}
+	slices.Sort(out.changed)
+	out.widens = asSet(out.widens)
+	out.kinds = asSet(out.kinds)
+	return out
+}
+
+func (m *merger) column(out *merged, i int, s cellState) {
+	c := &m.shape.Columns[i]
+	eff := s.desired
+	if g, ok := grants[m.shape.Name][c.Name]; ok {
+		eff = m.grant(out, c, g, s)
+	}
+	out.effective.Values[i] = eff
+	if !equalCells(c, eff, s.desired) {
+		out.isHeld = true
+	}
+	now, known := s.current()
+	if !known || equalCells(c, eff, now) {
+		return
+	}
+	out.changed = append(out.changed, c.Name)
+	if s.seen && s.hasBase && !equalCells(c, s.observed, s.base) {
+		out.drift = append(out.drift, c.Name)
+	}
+	if c.Name == "enabled" && !isTrue(eff) && isTrue(now) {
+		out.disables = true
+	}
+}
+
+// grant merges a column that gives access and returns its effective value.
+func (m *merger) grant(out *merged, c *schemas.Column, g grant, s cellState) any {
+	switch g.how {
+	case switchRule:
+		return m.mergeSwitch(out, c, g, s)
+	case expiryRule:
+		return m.mergeExpiry(out, c, g, s)
+	case actionsRule:
+		return mergeActions(s)
+	}
+	return m.mergeSet(out, c, g, s)
+}
+
+func (m *merger) withhold(out *merged, c *schemas.Column, g grant) {
+	out.withheld = append(out.withheld, c.Name)
+	out.kinds = append(out.kinds, g.kind)
+}
+
+// mergeSwitch enables only what legacy enabled since base, or what the operator
+// asks for: an account that was disabled in the target stays so.
+func (m *merger) mergeSwitch(out *merged, c *schemas.Column, g grant, s cellState) any {
+	now, known := s.current()
+	if !isTrue(s.desired) || !known || isTrue(now) {
+		return s.desired
+	}
+	legacyEnabled := s.hasBase && !isTrue(s.base)
+	if legacyEnabled || m.allow[g.kind] {
+		out.widens = append(out.widens, g.kind)
+		return s.desired
+	}
+	m.withhold(out, c, g)
+	return now
+}
+
+// mergeSet gives what legacy gave since base; what the target took away since
+// base (or, for a row without base, does not have) stays away.
+func (m *merger) mergeSet(out *merged, c *schemas.Column, g grant, s cellState) any {
+	now, known := s.current()
+	if !known {
+		return s.desired
+	}
+	desired := flatten(s.desired, g.whole)
+	missing := minus(desired, flatten(now, g.whole))
+	if len(missing) == 0 {
+		return s.desired
+	}
+	taken := missing // without base nobody knows who took them away
+	if s.hasBase {
+		taken = both(missing, flatten(s.base, g.whole))
+	}
+	if len(taken) < len(missing) || m.allow[g.kind] {
+		out.widens = append(out.widens, g.kind)
+	}
+	if len(taken) == 0 || m.allow[g.kind] {
+		return s.desired
+	}
+	m.withhold(out, c, g)
+	return sameAsNow(unflatten(minus(desired, taken), s.desired), now)
+}
+
+// mergeExpiry keeps an earlier end that the target set.
+func (m *merger) mergeExpiry(out *merged, c *schemas.Column, g grant, s cellState) any {
+	now, known := s.current()
+	if !known || !later(s.desired, now) {
+		return s.desired
+	}
+	legacyExtended := s.hasBase && equalCells(c, s.base, now)
+	if legacyExtended || m.allow[g.kind] {
+		out.widens = append(out.widens, g.kind)
+		return s.desired
+	}
+	m.withhold(out, c, g)
+	return now
+}
+
+// later says whether an account that ends at a ends later than at b; null
+// never ends.
+func later(a, b any) bool {
+	y, ends := b.(int64)
+	if !ends {
+		return false
+	}
+	x, ends := a.(int64)
+	return !ends || x > y
+}
+
+// mergeActions leaves alone what the user has done in the target and what the
+// target's administrators ask of the user.
+func mergeActions(s cellState) any {
+	if !s.seen || !s.hasBase {
+		return s.desired
+	}
+	base, desired, observed := flatten(s.base, false), flatten(s.desired, false), flatten(s.observed, false)
+	done := minus(both(base, desired), observed)
+	asked := minus(observed, base, desired)
+	if len(done)+len(asked) == 0 {
+		return s.desired
+	}
+	set := plus(minus(desired, done), asked)
+	if slices.Equal(set, asSet(observed)) {
+		return s.observed
+	}
+	return unflatten(set, []string{})
+}
+
+// sameAsNow returns the target's own cell where it means the same, so that null
+// and empty do not make a change.
+func sameAsNow(v, now any) any {
+	if len(flatten(v, false)) == 0 && len(flatten(now, false)) == 0 {
+		return now
+	}
+	return v
+}
