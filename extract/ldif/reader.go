@@ -204,12 +204,11 @@ func (r *Reader) body() error {
 }
 
 func (r *Reader) refuseChange(v Value) error {
-	name := strings.ToLower(v.Name)
 	switch {
-	case name == "dn":
+	case strings.EqualFold(v.Name, "dn"):
 		return r.fail(v.Line, "", "a second dn in one entry", "put a blank line before it")
-	case len(r.entry.Values) == 0 && (name == "changetype" || name == "control"):
-		return r.fail(v.Line, "", "a change record ("+name+")", "export entries with slapcat or ldapsearch -LLL: changes are no state")
+	case len(r.entry.Values) == 0 && (strings.EqualFold(v.Name, "changetype") || strings.EqualFold(v.Name, "control")):
+		return r.fail(v.Line, "", "a change record ("+strings.ToLower(v.Name)+")", "export entries with slapcat or ldapsearch -LLL: changes are no state")
 	}
 	return nil
 }

@@ -144,23 +144,45 @@ func printableLength(v []byte, limit int) int {
 var markers = [][]byte{
 	[]byte("otpauth://"), []byte("otpauth-migration://"), []byte("private key-----"), []byte("age-secret-key-1"),
 	[]byte("putty-user-key-file"), []byte("pbkdf2_sha"), []byte("bcrypt_sha256$"), []byte("argon2$argon2"),
-	[]byte("pbkdf2:sha"), []byte("scrypt:32768:"), []byte("scrypt:16384:"), []byte("bcrypt$$2"), []byte("bearer eyj"),
+	[]byte("pbkdf2:sha"), []byte("scrypt:32768:"), []byte("scrypt:16384:"), []byte("bcrypt$$2"),
 }
+
+// Every marker is at least this long and has one of these bytes; most values
+// are done with after a look for them.
+const (
+	shortestMarker = 9
+	markerBytes    = ":$-_"
+)
 
 // containsMarker looks for markers and JSON web tokens. Large values are
 // searched at their start only: no directory hides a seed behind a photo.
 func containsMarker(v []byte) bool {
 	v = v[:min(len(v), 64<<10)]
-	if !bytes.ContainsAny(v, ":$-_ .") {
+	if jwt(v) {
+		return true
+	}
+	if len(v) < shortestMarker || !bytes.ContainsAny(v, markerBytes) {
 		return false
 	}
-	low := bytes.ToLower(v)
+	low := lowerASCII(v)
 	for _, m := range markers {
 		if bytes.Contains(low, m) {
 			return true
 		}
 	}
-	return jwt(v)
+	return false
+}
+
+// lowerASCII leaves other bytes alone, whether they are text or not.
+func lowerASCII(v []byte) []byte {
+	out := make([]byte, len(v))
+	for i, c := range v {
+		if c >= 'A' && c <= 'Z' {
+			c += 'a' - 'A'
+		}
+		out[i] = c
+	}
+	return out
 }
 
 // jwt finds the compact form: two base64url JSON objects and a signature.
