@@ -148,11 +148,10 @@ func (r *Reader) fetch(ctx context.Context, p Part, positions []int64, o ScanOpt
 // some reads the rows at the given positions of the part out of a group that
 // begins at start.
 func (s *rowScan) some(pf *partFile, g int, start int64, positions []int64) error {
-	grp, err := pf.read(s.ctx, g)
+	grp, err := pf.read(g)
 	if err != nil {
 		return err
 	}
-	defer grp.rec.Release()
 	for _, at := range positions {
 		if err := s.row(grp, int(at-start)); err != nil {
 			return err

@@ -23,14 +23,14 @@ type partFile struct {
 	p      Part
 	pq     *file.Reader
 	arrow  *pqarrow.FileReader
-	leaves []int // Parquet columns to read
 	shape  *arrow.Schema
+	keep   []bool // fields of shape to read
 	closer io.Closer
 }
 
 // group is one decoded row group.
 type group struct {
-	rec    arrow.Record
+	rows   int
 	ids    *array.FixedSizeBinary
 	keys   *array.String
 	digest *array.FixedSizeBinary
@@ -60,7 +60,7 @@ func (f *partFile) init(t *schemas.Table, src io.ReaderAt, want []bool) (err err
 	if err != nil {
 		return corruptCause(f.p.Object, "Parquet footer can't be read", err)
 	}
-	f.arrow, err = pqarrow.NewFileReader(f.pq, pqarrow.ArrowReadProperties{BatchSize: groupRows}, memory.DefaultAllocator)
+	f.arrow, err = pqarrow.NewFileReader(f.pq, pqarrow.ArrowReadProperties{}, memory.DefaultAllocator)
 	if err != nil {
 		return corruptCause(f.p.Object, "Parquet schema can't be read", err)
 	}
@@ -79,23 +79,18 @@ func (f *partFile) init(t *schemas.Table, src io.ReaderAt, want []bool) (err err
 	return nil
 }
 
-// choose lists the Parquet columns of the wanted fields.
+// choose marks the fields to read.
 func (f *partFile) choose(t *schemas.Table, want []bool) {
+	f.keep = make([]bool, f.shape.NumFields())
+	f.keep[idAt], f.keep[keyAt], f.keep[digestAt] = true, true, true
 	large := want == nil
-	keep := map[string]bool{rowIDColumn: true, legacyKeyColumn: true, rowDigestColumn: true}
 	for i, c := range t.Columns {
 		if want == nil || want[i] {
-			keep[c.Name] = true
+			f.keep[ownAt+i] = true
 			large = large || mayBeLarge(c.Type)
 		}
 	}
-	keep[largeColumn] = large
-	s := f.pq.MetaData().Schema
-	for i := range s.NumColumns() {
-		if keep[s.Column(i).ColumnPath()[0]] {
-			f.leaves = append(f.leaves, i)
-		}
-	}
+	f.keep[len(f.keep)-1] = large
 }
 
 // mayBeLarge says whether values of the type can live as objects of their own.
@@ -111,66 +106,49 @@ func (f *partFile) groups() int { return f.pq.NumRowGroups() }
 
 func (f *partFile) groupRows(g int) int64 { return f.pq.MetaData().RowGroup(g).NumRows() }
 
-// read decodes a row group; the caller releases it.
-func (f *partFile) read(ctx context.Context, g int) (out *group, err error) {
+// read decodes a row group.
+func (f *partFile) read(g int) (out *group, err error) {
 	err = guard(f.p.Object, func() error {
-		rec, err := f.readRecord(ctx, g)
-		if err == nil {
-			out, err = f.split(rec)
-		}
+		out, err = f.decode(g)
 		return err
 	})
 	return out, err
 }
 
-func (f *partFile) readRecord(ctx context.Context, g int) (arrow.Record, error) {
-	rr, err := f.arrow.GetRecordReader(ctx, f.leaves, []int{g})
-	if err != nil {
-		return nil, corruptCause(f.p.Object, fmt.Sprintf("row group %d can't be opened", g), err)
+// decode makes the wanted columns of a row group.
+func (f *partFile) decode(g int) (*group, error) {
+	d := groupDecoder{pq: f.pq, rg: f.pq.RowGroup(g), rows: f.groupRows(g), leaves: map[int]*leaf{}}
+	if d.rows < 0 || d.rows > groupRows {
+		return nil, corrupt(f.p.Object, "row group %d has %d rows", g, d.rows)
 	}
-	defer rr.Release()
-	if !rr.Next() {
-		if err := context.Cause(ctx); err != nil {
-			return nil, err
-		}
-		return nil, corruptCause(f.p.Object, fmt.Sprintf("row group %d can't be decoded", g), rr.Err())
-	}
-	rec := rr.Record()
-	if rec.NumRows() != f.groupRows(g) {
-		return nil, corrupt(f.p.Object, "row group %d has %d rows, its footer says %d", g, rec.NumRows(), f.groupRows(g))
-	}
-	rec.Retain()
-	return rec, nil
-}
-
-// split finds the columns of a decoded batch.
-func (f *partFile) split(rec arrow.Record) (*group, error) {
-	out := &group{rec: rec, own: make([]arrow.Array, f.shape.NumFields()-ownAt-1)}
-	at := 0
-	for i, field := range f.shape.Fields() {
-		if at == int(rec.NumCols()) || rec.ColumnName(at) != field.Name {
+	out := &group{rows: int(d.rows), own: make([]arrow.Array, f.shape.NumFields()-ownAt-1)}
+	for i := range f.arrow.Manifest.Fields {
+		if !f.keep[i] {
 			continue
 		}
-		col := rec.Column(at)
-		at++
-		switch i {
-		case idAt:
-			out.ids = col.(*array.FixedSizeBinary)
-		case keyAt:
-			out.keys = col.(*array.String)
-		case digestAt:
-			out.digest = col.(*array.FixedSizeBinary)
-		case f.shape.NumFields() - 1:
-			out.large = col.(*array.List)
-		default:
-			out.own[i-ownAt] = col
+		col, err := d.column(&f.arrow.Manifest.Fields[i])
+		if err != nil {
+			return nil, corruptCause(f.p.Object, fmt.Sprintf("row group %d can't be decoded", g), err)
 		}
-	}
-	if out.ids == nil || out.keys == nil || out.digest == nil {
-		rec.Release()
-		return nil, corrupt(f.p.Object, "row id, legacy key or row digest is missing")
+		out.set(i, col)
 	}
 	return out, nil
+}
+
+// set keeps the column of field i.
+func (g *group) set(i int, col arrow.Array) {
+	switch i {
+	case idAt:
+		g.ids = col.(*array.FixedSizeBinary)
+	case keyAt:
+		g.keys = col.(*array.String)
+	case digestAt:
+		g.digest = col.(*array.FixedSizeBinary)
+	case ownAt + len(g.own):
+		g.large = col.(*array.List)
+	default:
+		g.own[i-ownAt] = col
+	}
 }
 
 func (f *partFile) Close() error {
@@ -192,7 +170,8 @@ func (g *group) refs(dst []schemas.LargeRef, i int) []schemas.LargeRef {
 }
 
 // guard turns a panic of the decoder into a corruption: arrow v17 panics on
-// damaged pages. It can only do so for panics of this goroutine.
+// damaged pages. Nothing that it calls may decode in another goroutine, where
+// a panic ends the process.
 func guard(o Object, f func() error) (err error) {
 	defer func() {
 		v := recover()

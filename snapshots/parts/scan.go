@@ -153,12 +153,11 @@ func (s *rowScan) group(pf *partFile, g int, from int) error {
 	if err := context.Cause(s.ctx); err != nil {
 		return err
 	}
-	grp, err := pf.read(s.ctx, g)
+	grp, err := pf.read(g)
 	if err != nil {
 		return err
 	}
-	defer grp.rec.Release()
-	for i := from; i < int(grp.rec.NumRows()); i++ {
+	for i := from; i < grp.rows; i++ {
 		if err := s.row(grp, i); err != nil {
 			return err
 		}

@@ -95,12 +95,11 @@ func (v *partVerifier) group(pf *partFile, g int, next func() (Entry, error, boo
 	if err := context.Cause(v.ctx); err != nil {
 		return err
 	}
-	grp, err := pf.read(v.ctx, g)
+	grp, err := pf.read(g)
 	if err != nil {
 		return err
 	}
-	defer grp.rec.Release()
-	for i := range int(grp.rec.NumRows()) {
+	for i := range grp.rows {
 		e, err, ok := next()
 		if err != nil {
 			return err
