@@ -281,6 +281,11 @@ var Cases = []Case{
 		put("/users/{u1}", full("1", `,"credentials":[{nojson}]`), 400, `{"errorMessage":"Could not update user!"}`), put("/users/{u1}", full("1", `,"credentials":[{"type":"password"}]`), 400, ""),
 		imp(`{"id":"{u3}","username":"{p} odd <name>","enabled":true}`, 200, ""), put("/users/{u3}", `{"firstName":"a"}`, 204, ""),
 	}},
+	{Name: "user/put of an account with odd names", OwnRealm: true, Steps: []Step{
+		imp(`{"id":"{u1}","username":" {p}","enabled":true},{"id":"{u2}","username":"{p}user2","email":"{p}a@-x.org","lastName":"<b>"}`, 200, ""),
+		put("/users/{u1}", `{"firstName":"a"}`, 204, ""), put("/users/{u1}", `{"username":"5"}`, 400, `{"errors":[{},{}]}`), put("/users/{u1}", `{"username":" "}`, 400, `{"errorMessage":"User name is missing"}`),
+		put("/users/{u2}", `{"firstName":"a"}`, 400, ""), put("/users/{u2}", `{"firstName":"a","lastName":"b","email":"{p}b@-x.org"}`, 400, ""),
+	}},
 	{Name: "user/put ignores", Steps: []Step{
 		imp(full("1", ""), 200, ""),
 		put("/users/{u1}", `{"id":"zzz","enabled":null,"createdTimestamp":5,"groups":["/none"],"realmRoles":["zz"],"notBefore":7,"requiredActions":["NOPE","UPDATE_PASSWORD"]}`, 204, ""),
@@ -434,6 +439,22 @@ var Cases = []Case{
 		put("/users/{u1}", `{"email":""}`, 400, `{"field":"email","errorMessage":"Email not set","params":["email"]}`), put("/users/{u1}", `{"email":"","attributes":{}}`, 400, ""), put("/users/{u1}", `{"email":"{p}new@x.org"}`, 204, ""), put("/users/{u1}", `{"attributes":{}}`, 204, ""), get("/users/{u1}", 200, `{"email":"<absent>"}`),
 		put("/users/{u2}", `{"email":""}`, 204, ""), put("/users/{u3}", `{"firstName":"a"}`, 204, ""), put("/users/{u3}", `{"email":""}`, 400, ""),
 	}},
+	{Name: "user/an empty password breaks logins", Steps: []Step{
+		imp(full("1", `,"credentials":[{"type":"password","value":""}]`), 200, ""), get("/users/{u1}/credentials", 200, `[{"type":"password","credentialData":"<absent>"}]`), login("{p}user1", "pw", 500, unknownError),
+		post("/users", `{"username":"{p}posted","credentials":[{"type":"password","value":""}]}`, 201, "").save("id"), get("/users/{id}/credentials", 200, `[{"credentialData":"<absent>"}]`),
+		imp(full("2", `,"credentials":[{sha256}]`), 200, ""), put("/users/{u2}", `{"credentials":[{"type":"password","value":""}]}`, 204, ""), get("/users/{u2}/credentials", 200, `[{"credentialData":"<absent>"}]`), login("{p}user2", "pw", 500, unknownError),
+	}},
+	{Name: "organization/e-mail domains", OwnRealm: true, Steps: []Step{
+		imp(full("1", "")+","+full("2", "")+`,{"id":"{u3}","username":"{p}user3","email":"{p}a@x_y.org"},{"id":"{u4}","username":"{p}user4","email":"bad"},{"id":"{u5}","username":"{p}user5","email":"{p}b@x_y.org"}`, 200, ""),
+		put("/users/{u3}", `{"firstName":"a"}`, 400, `{"field":"email"}`), put("/users/{u3}", `{"email":"{p}c@x.org"}`, 204, ""), imp(`{"id":"{u6}","username":"{p}user6","email":"{p}a@x_y.org"}`, 200, ""),
+		post("/organizations", `{"name":"{p}A"}`, 201, "").save("o"), post("/organizations/{o}/members", `{u1}`, 201, ""), post("/organizations/{o}/members", `{u5}`, 201, ""),
+		// With an organization in the realm, an account whose e-mail has such a domain cannot be changed any more, not even its e-mail.
+		put("/users/{u6}", `{"firstName":"a"}`, 400, `{"errorMessage":"Could not update user!"}`), put("/users/{u6}", `{"email":"{p}good@x.org"}`, 400, `{"errorMessage":"Could not update user!"}`), put("/users/{u6}", `{"username":"{p}user1"}`, 400, `{"errorMessage":"Could not update user!"}`),
+		put("/users/{u4}", `{"firstName":"a"}`, 400, `{"field":"email"}`), put("/users/{u4}", `{"email":"{p}d@x.org"}`, 204, ""), put("/users/{u2}", `{"email":"{p}a@-x.org"}`, 400, `{"field":"email"}`),
+		// For a member the reason comes twice.
+		put("/users/{u1}", `{"email":"{p}a@x..org"}`, 400, `{"errors":[{},{}]}`), put("/users/{u1}", `{"email":"bad"}`, 400, `{"errors":[{},{}]}`), put("/users/{u5}", `{"firstName":"a"}`, 400, `{"errors":[{},{}]}`), put("/users/{u5}", `{"email":"{p}e@x.org"}`, 204, ""),
+		put("/users/{u1}", `{"email":"{p}a@x"}`, 204, ""), put("/users/{u2}", `{"email":"{p}a@é.org"}`, 204, ""), post("/users", `{"username":"{p}bad","email":"{p}z@x_y.org"}`, 400, `{"field":"email"}`),
+	}},
 	{Name: "user/blank values", Steps: []Step{
 		imp(full("1", "")+`,{"id":"{u2}","username":"{p}user2","firstName":"","lastName":" ","attributes":{"a":[" "],"b":[""]}}`, 200, ""),
 		put("/users/{u1}", `{"firstName":" ","lastName":""}`, 204, ""), get("/users/{u1}", 200, `{"firstName":"<absent>","lastName":"<absent>"}`),
@@ -449,7 +470,7 @@ var Cases = []Case{
 		post("/organizations/{o}/groups", `{"name":"Eng","attributes":{"a":["1"]},"description":"d"}`, 201, `{"path":"/Eng","attributes":"<absent>"}`).saveID("g"), get("/organizations/{o}/groups/{g}", 200, `{"attributes":{"a":["1"]},"realmRoles":[]}`),
 		post("/organizations/{o}/groups", `{"name":"Eng"}`, 409, `{"errorMessage":"Group with the given name already exists."}`), post("/organizations/{o}/groups", `{}`, 400, `{"errorMessage":"Group name is missing"}`), post("/organizations/{o}/groups", `{"name":""}`, 400, ""), post("/organizations/{o}/groups", `{"name":"X","id":"none"}`, 404, `{"error":"Could not find group by id"}`), post("/organizations/{o}/groups", `{"name":"X","nope":1}`, 400, ""),
 		post("/organizations/{o}/groups", `{"name":"{x:300}"}`, 400, `{"errorMessage":"Database operation failed"}`), post("/organizations/{o}/groups", `{"name":"n{nul}"}`, 400, `{"errorMessage":"Database operation failed"}`), post("/organizations/{o}/groups", `{"name":"Y","attributes":{"a":["{x:256}"]}}`, 500, unknownError), post("/organizations/{o}/groups", ``, 500, unknownError), post("/organizations/{o}/groups", `{"name":"Y","attributes":{"a":["{x:255}"]}}`, 201, ""),
-		post("/organizations/{o}/groups/{g}/children", `{"name":"Sub","attributes":{"a":["1"]}}`, 201, `{"path":"/Eng/Sub","parentId":"{g}","attributes":{"a":"<absent>"}}`).saveID("s"), get("/organizations/{o}/groups/{s}", 200, `{"attributes":{"a":"<absent>"}}`), // dropped
+		post("/organizations/{o}/groups/{g}/children", `{"name":"Sub","attributes":{"a":["1"]},"description":"d"}`, 201, `{"description":"<absent>","path":"/Eng/Sub","parentId":"{g}","attributes":{"a":"<absent>"}}`).saveID("s"), get("/organizations/{o}/groups/{s}", 200, `{"attributes":{"a":"<absent>"}}`), // dropped
 		put("/organizations/{o}/groups/{s}", `{"name":"Sub","attributes":{"a":["2"]},"realmRoles":["offline_access"]}`, 204, ""), put("/organizations/{o}/groups/{s}", `{"name":"Sub"}`, 204, ""), get("/organizations/{o}/groups/{s}", 200, `{"attributes":{"a":["2"]},"realmRoles":[]}`),
 		post("/organizations/{o}/groups/{g}/children", `{"name":"Sub"}`, 409, `{"errorMessage":"Sibling group with the given name already exists"}`), post("/organizations/{o}/groups/{g}/children", `{"name":""}`, 400, ""), post("/organizations/{o}/groups/none/children", `{"name":"Q"}`, 404, `{"errorMessage":"Group does not exist"}`), post("/organizations/{o}/groups/{g}/children", `{"name":"Q","id":"none"}`, 404, `{"error":"Could not find child by id"}`),
 		post("/organizations/{o}/groups/{g}/children", `{"name":"S2"}`, 201, "").saveID("s2"), put("/organizations/{o}/groups/{s2}", `{"name":"Sub"}`, 409, `{"error":"conflict","error_description":"Duplicate resource error"}`), put("/organizations/{o}/groups/none", `{"name":"x"}`, 404, ""), put("/organizations/{o}/groups/{s2}", `{}`, 400, ""), put("/organizations/{o}/groups/{s2}", `{"name":"S2","attributes":{"a":["{x:256}"]}}`, 500, unknownError),

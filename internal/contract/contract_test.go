@@ -155,3 +155,57 @@ func compareRandom(t *testing.T, seed uint64, requests int) {
 func severalRefused(s contract.Step, a, b contract.Answer) bool {
 	return s.Path == "/partialImport" && strings.Count(s.Body, `"id":`) > 1 && a.Status >= 400 && b.Status >= 400
 }
+
+// TestBodyLimit sends a body of more than 10 MiB: the server answers 413 without a body, or hangs up while it is being sent.
+func TestBodyLimit(t *testing.T) {
+	for name, target := range map[string]func(testing.TB) *contract.Target{"sandbox": sandboxTarget, "keycloak": keycloakTarget} {
+		t.Run(name, func(t *testing.T) {
+			to := target(t)
+			vars := contract.NewVars(contract.Prefix()).For(to)
+			large := contract.Step{Method: "POST", Path: "/partialImport", Body: `{"users":[{"username":"{p}big","attributes":{"a":["{x:10485760}"]}}]}`}
+			answer, err := to.Do(t.Context(), large, vars)
+			if err == nil && (answer.Status != 413 || answer.Body != "") {
+				t.Errorf("status %d with body %.100q, want 413 with none", answer.Status, answer.Body)
+			}
+			count := contract.Step{Method: "GET", Path: "/users/count"}
+			if answer, err = to.Do(t.Context(), count, vars); err != nil || answer.Body != "0" {
+				t.Errorf("count %+v, %v; want 0", answer, err)
+			}
+		})
+	}
+}
+
+// TestClientGone hangs up on an import that has been sent: it is committed all the same, so a lost reply says nothing.
+func TestClientGone(t *testing.T) {
+	const people = 100
+	for name, target := range map[string]func(testing.TB) *contract.Target{"sandbox": sandboxTarget, "keycloak": keycloakTarget} {
+		t.Run(name, func(t *testing.T) {
+			to := target(t)
+			vars := contract.NewVars(contract.Prefix()).For(to)
+			if _, err := to.Token(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			var users []string
+			for i := range people {
+				users = append(users, fmt.Sprintf(`{"username":"{p}%d"}`, i))
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), 40*time.Millisecond)
+			defer cancel()
+			// Sent or not, answered or not: the count below tells.
+			_, err := to.Do(ctx, contract.Step{Method: "POST", Path: "/partialImport", Body: `{"ifResourceExists":"SKIP","users":[` + strings.Join(users, ",") + `]}`}, vars)
+			t.Logf("the client saw: %v", err)
+			for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+				answer, err := to.Do(t.Context(), contract.Step{Method: "GET", Path: "/users/count"}, vars)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if answer.Body == fmt.Sprint(people) {
+					return
+				}
+				if answer.Body != "0" || time.Now().After(deadline) {
+					t.Fatalf("count %s, want 0 and then %d", answer.Body, people)
+				}
+			}
+		})
+	}
+}

@@ -11,7 +11,7 @@ type wireCredential struct {
 	Type           string  `json:"type"`
 	UserLabel      *string `json:"userLabel,omitempty"`
 	CreatedDate    int64   `json:"createdDate"`
-	CredentialData string  `json:"credentialData"`
+	CredentialData string  `json:"credentialData,omitempty"`
 }
 
 // credentialBody is a credential as somebody sent it.
@@ -89,13 +89,13 @@ func (c *call) prepareCredential(u *user, earlier []*credential, b *credentialBo
 		cr.created, cr.createdChosen, cr.label, cr.id = c.now.UnixMilli(), false, nil, ""
 		return cr, nil
 	}
-	if b.value != nil { // empty: nothing is stored
-		return nil, nil
-	}
 	if b.kind == nil {
 		return refuse(unknownError())
 	}
 	cr.kind = *b.kind
+	if cr.kind == "password" && b.value != nil && b.data == nil {
+		return cr, nil // an empty value: a password without anything in it, at which every login falls over
+	}
 	if cr.kind != "password" && cr.kind != "otp" {
 		return nil, nil
 	}

@@ -163,12 +163,12 @@ func (c *call) planImport(req *importRequest) ([]*planned, *reply) {
 	// First who exists, for all of them.
 	var plan []*planned
 	for _, b := range req.users {
-		if b.isNull || b.username == nil && b.email == nil {
+		if b.isNull {
 			return refuse(unknownError())
 		}
 		p := &planned{body: b, action: "ADDED", name: deref(b.username)}
 		if b.username == nil {
-			p.name = *b.email
+			p.name = deref(b.email)
 		}
 		byName, byEmail := c.existing(b)
 		if b.username != nil && badText(*b.username, 0) || b.email != nil && badText(*b.email, 0) {

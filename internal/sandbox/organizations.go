@@ -547,6 +547,7 @@ func (c *call) postOrganizationChild(o *organization, parent *group, databaseFai
 	if parent.child(*b.name) != nil {
 		return message(409, "Sibling group with the given name already exists")
 	}
+	b.description = nil
 	g := c.makeGroup(parent, b)
 	return reply{status: 201, body: fullGroup(g), location: "./" + g.id}
 }

@@ -66,6 +66,9 @@ var errNoAlgorithm = errors.New("credential without an algorithm")
 
 // verify tells whether the password is right. What the server cannot verify is wrong.
 func (c *credential) verify(password string) (bool, error) {
+	if c.data == "" {
+		return false, errNoAlgorithm
+	}
 	p, err := readHashParameters(c.data)
 	if err != nil {
 		return false, nil

@@ -197,6 +197,12 @@ func first(values []string) string {
 	return values[0]
 }
 
+// badMailDomain tells whether what follows the @ is no domain in the eyes of the organizations.
+func badMailDomain(email string) bool {
+	_, after, hasAt := strings.Cut(email, "@")
+	return hasAt && !domainName.MatchString(after)
+}
+
 // inEnabledOrganization tells whether an organization watches over the user's e-mail: it may be absent, but not emptied.
 func (u *user) inEnabledOrganization() bool {
 	return slices.ContainsFunc(u.organizations, func(o *organization) bool { return o.enabled })
@@ -255,7 +261,12 @@ func (u *user) setLast(v *string) {
 func (p *profile) validate(re *realm, u *user, raw, existing map[string][]string) ([]fieldError, *reply) {
 	refuse := func(r reply) ([]fieldError, *reply) { return nil, &r }
 	username, email := strings.ToLower(first(raw["username"])), strings.ToLower(first(raw["email"]))
-	if strings.TrimSpace(username) == "" {
+	if u != nil && re.organizationsEnabled && len(re.orgs) > 0 && badMailDomain(u.email) && !u.inEnabledOrganization() {
+		// The server looks an organization up by the domain of the e-mail that stands there now, and falls over. Such an
+		// account, which only an import lets in, cannot be changed any more, not even its e-mail.
+		return refuse(couldNotUpdate())
+	}
+	if strings.TrimSpace(username) == "" && (u == nil || username != u.username) {
 		return refuse(message(400, "User name is missing"))
 	}
 	if strings.IndexByte(username, 0) >= 0 || strings.IndexByte(email, 0) >= 0 { // the look-up in the database fails
@@ -271,8 +282,14 @@ func (p *profile) validate(re *realm, u *user, raw, existing map[string][]string
 		return refuse(message(409, "User exists with same username"))
 	}
 	var errs []fieldError
-	if values, sent := raw["email"]; sent && u != nil && blank(first(values)) && u.inEnabledOrganization() {
-		errs = append(errs, fieldError{"email", "Email not set", []any{"email"}})
+	if values, sent := raw["email"]; sent {
+		member := u != nil && u.inEnabledOrganization()
+		switch {
+		case member && blank(first(values)):
+			errs = append(errs, fieldError{"email", "Email not set", []any{"email"}})
+		case member && !validEmail(email):
+			errs = append(errs, fieldError{"email", "error-invalid-email", []any{"email", first(values)}}) // and once more below
+		}
 	}
 	readOnlyUsername := u != nil && !re.flag("editUsernameAllowed")
 	for name, values := range raw {
@@ -285,6 +302,7 @@ func (p *profile) validate(re *realm, u *user, raw, existing map[string][]string
 		case name == "username" && readOnlyUsername:
 			if username != u.username {
 				errs = append(errs, fieldError{name, "error-user-attribute-read-only", []any{name}})
+				errs = append(errs, d.check(values)...)
 			}
 		case d != nil && !d.editAdmin:
 			if !slices.Equal(values, existing[name]) {
