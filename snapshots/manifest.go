@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/parallelrun/parallelrun/schemas"
 	"github.com/parallelrun/parallelrun/snapshots/parts"
@@ -85,7 +84,7 @@ func (s *Store) putManifest(ctx context.Context, tables []parts.Table) (snapshot
 
 // putBytes creates an object whose key follows from its bytes.
 func (s *Store) putBytes(ctx context.Context, key string, data []byte) error {
-	pause := 50 * time.Millisecond
+	pause := putPause
 	for tries := 1; ; tries++ {
 		err := s.b.Create(ctx, key, bytes.NewReader(data))
 		if err == nil || errors.Is(err, ErrExists) {

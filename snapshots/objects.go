@@ -33,7 +33,10 @@ func (c *putCounts) stats() PutStats {
 
 // putTries is how often a write of unknown outcome is repeated: the bytes are
 // always the same, so repeating does no harm.
-const putTries = 6
+const (
+	putTries = 9
+	putPause = 10 * time.Millisecond // doubled each time: five seconds in all
+)
 
 // putObject stores bytes under their SHA-256. What is there already is not
 // written again.
@@ -42,7 +45,7 @@ func (s *Store) putObject(ctx context.Context, body io.ReadSeeker, count *putCou
 	if err != nil {
 		return o, fmt.Errorf("put object: %w", err)
 	}
-	pause := 50 * time.Millisecond
+	pause := putPause
 	for tries := 1; ; tries++ {
 		err := s.b.Create(ctx, objectKey(o), body)
 		switch {
