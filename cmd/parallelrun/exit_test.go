@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
+	"strings"
 	"testing"
 
 	"github.com/parallelrun/parallelrun/internal/config"
@@ -79,6 +81,19 @@ func TestReport(t *testing.T) {
 		report(&out, c.err)
 		if out.String() != c.want {
 			t.Errorf("got %q, want %q", out.String(), c.want)
+		}
+	}
+}
+
+// TestReadmeListsExitCodes: what README promises is what the program does.
+func TestReadmeListsExitCodes(t *testing.T) {
+	readme, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range ui.Codes {
+		if row := fmt.Sprintf("| %d | %s |", c.Code, c.Meaning); !strings.Contains(string(readme), row) {
+			t.Errorf("README.md does not hold the row %q", row)
 		}
 	}
 }
