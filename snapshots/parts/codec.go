@@ -55,7 +55,8 @@ func (pooledZstd) Decode(dst, src []byte) []byte {
 	return out
 }
 
-func (pooledZstd) CompressBound(n int64) int64 { return n + n>>8 + 64<<10 }
+// CompressBound is ZSTD_COMPRESSBOUND and some room for the frame.
+func (pooledZstd) CompressBound(n int64) int64 { return n + n>>8 + max(128<<10-n, 0)>>11 + 32 }
 
 func (pooledZstd) NewReader(r io.Reader) io.ReadCloser {
 	d, err := zstd.NewReader(r)

@@ -433,8 +433,8 @@ func normalizedNotes(n []string) []string {
 	})
 }
 
-// No byte that is written or spilled, decompressed or not, holds a secret's
-// plain text; what is looked for is shown to be found where it is planted.
+// Footers, which every tool reads and prints, hold no value of a row: neither
+// seals nor keys nor names.
 func TestNoSecretInFooters(t *testing.T) {
 	store := newMemStore()
 	rows := typedRows(2000)
