@@ -21,7 +21,7 @@ func (r *Reader) Lookup(ctx context.Context, ids iter.Seq[schemas.RowID], o Scan
 			}
 			return nil
 		})
-		if err != nil && err != errStopped {
+		if err != nil && !errors.Is(err, errStopped) {
 			yield(StoredRow{}, r.damage(err))
 		}
 	}

@@ -51,7 +51,7 @@ func (r *Reader) ScanStored(ctx context.Context, o ScanOptions) iter.Seq2[Stored
 			}
 			return nil
 		})
-		if err != nil && err != errStopped {
+		if err != nil && !errors.Is(err, errStopped) {
 			yield(StoredRow{}, r.damage(err))
 		}
 	}
