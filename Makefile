@@ -7,6 +7,7 @@ CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/parallelrun
 LINT_VERSION := v2.12.2
 LINT := $(CACHE)/bin/golangci-lint-$(LINT_VERSION)
 FUZZTIME ?= 20s
+PKG ?= ./...
 # Packages whose tests talk to a real Keycloak: the race run leaves them out.
 RACE_SKIP := internal/servers|internal/contract|load/keymate
 
@@ -22,16 +23,16 @@ build: ## build bin/parallelrun
 	go build -trimpath -o bin/parallelrun ./cmd/parallelrun
 
 demo: build ## the whole migration of a generated directory into the embedded sandbox
-	scripts/demo sandbox
+	bin/parallelrun demo
 
 demo-keycloak: build ## the same into a real Keycloak on PostgreSQL, started and stopped by itself
-	go run ./internal/servers/cmd/withkeycloak -- scripts/demo keycloak
+	bin/parallelrun demo --keycloak
 
-test: ## all tests, with one real Keycloak for the whole run; counts skips by name
-	go run ./internal/servers/cmd/withkeycloak -optional -- go test -json -timeout 30m ./... | go run ./scripts/testsummary
+test: ## all tests (or PKG=./load/...), with one real Keycloak for the whole run; counts skips by name
+	go run ./internal/servers/cmd/withkeycloak -optional -- go test -json -timeout 30m $(PKG) | go run ./scripts/testsummary
 
 race: ## the tests under the race detector, without those that need a Keycloak
-	go test -race -short -json -timeout 20m $$(go list ./... | grep -vE '$(RACE_SKIP)') | go run ./scripts/testsummary -label race
+	go test -race -short -json -timeout 20m $$(go list $(PKG) | grep -vE '$(RACE_SKIP)') | go run ./scripts/testsummary -label race
 
 lint: ## gofmt, go vet and golangci-lint, import direction included
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$unformatted" ]; then echo "gofmt: $$unformatted"; exit 1; fi
