@@ -59,7 +59,7 @@ func (s *Store) AcquireLease(ctx context.Context, target string, o LeaseOptions)
 	if o.TTL == 0 {
 		o.TTL = defaultTTL
 	}
-	holder := thisProcess()
+	holder := s.process()
 	holder.Run, holder.Session = o.Run, uuid.NewString()
 	l := &Lease{s: s, target: target, holder: holder, ttl: o.TTL}
 	st, err := s.State(ctx)

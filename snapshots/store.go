@@ -29,6 +29,8 @@ type Store struct {
 	b      Backend
 	o      Options
 	format Format
+	// process says who we are in leases; replaced in tests.
+	process func() Holder
 
 	mu    sync.Mutex // held while the log is read
 	state State
@@ -53,7 +55,7 @@ func Open(ctx context.Context, b Backend, o Options) (*Store, error) {
 		}
 		o.Writer = "parallelrun@" + host
 	}
-	s := &Store{b: b, o: o, format: f}
+	s := &Store{b: b, o: o, format: f, process: thisProcess}
 	s.state = (&State{Head: digest}).clone()
 	return s, nil
 }
