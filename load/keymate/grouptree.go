@@ -5,6 +5,8 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+
+	"github.com/parallelrun/parallelrun/load"
 )
 
 // groupTree is all groups of the realm, or of one organization.
@@ -37,7 +39,22 @@ func (t *Target) groupTree(ctx context.Context, op, path string, q url.Values) (
 		tree.byID[g.ID] = &g
 		return nil
 	})
+	if err == nil && len(tree.byID) == 0 {
+		err = t.reallyEmpty(ctx, op, path)
+	}
 	return tree, err
+}
+
+// reallyEmpty looks again in another way when a search for "*" found nothing:
+// a server that took the star for itself would make everything look absent.
+func (t *Target) reallyEmpty(ctx context.Context, op, path string) error {
+	var some []groupRep
+	err := t.http.get(ctx, op, path, url.Values{"first": {"0"}, "max": {"1"}}, &some)
+	if err == nil && len(some) > 0 {
+		err = &load.Error{Class: load.Setup, Op: op, Message: `a search for "*" finds nothing although there are groups`,
+			Hint: "this release of the server is not one that the dialect was tested with"}
+	}
+	return err
 }
 
 // parent returns the parent's id; empty for a group of the first level, whose

@@ -79,6 +79,14 @@ func fullUser(n int) schemas.Bundle {
 	return u
 }
 
+// clientRoles are roles of a client; the sandbox has no clients to manage.
+func (w *world) clientRoles(names ...string) any {
+	if w.sandbox {
+		return nil
+	}
+	return map[string][]string{"account": names}
+}
+
 // furnish makes the organizations, departments and groups that users refer to.
 func (w *world) furnish() (organizations, departments, groups []schemas.Row) {
 	w.t.Helper()
@@ -102,7 +110,7 @@ func (w *world) furnish() (organizations, departments, groups []schemas.Row) {
 	departments = w.createStructure(schemas.Departments,
 		dept("eng", "", "Engineering", "/Engineering", map[string]any{"realm_roles": []string{"employee"}, "attributes": map[string][]string{"cost": {"42", "43"}}}),
 		dept("back", "eng", "R&D / Back-end", "/Engineering/R&D ~/ Back-end", map[string]any{
-			"external_ids": map[string][]string{"sap": {"0815"}}, "template": "t1", "client_roles": map[string][]string{"account": {"view-profile"}}}),
+			"external_ids": map[string][]string{"sap": {"0815"}}, "template": "t1", "client_roles": w.clientRoles("view-profile")}),
 		dept("deep", "back", "深い", "/Engineering/R&D ~/ Back-end/深い", map[string]any{"realm_roles": []string{"manager"}, "attributes": map[string][]string{"floor": {"-3"}}}),
 	)
 	groups = w.createStructure(schemas.Groups,

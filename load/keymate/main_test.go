@@ -194,6 +194,8 @@ type world struct {
 	cfg    keymate.Config
 	target *keymate.Target
 	ids    *idMap
+
+	sandbox bool
 }
 
 // options say what a world is like; the zero value is a realm made ready by
@@ -234,10 +236,12 @@ func onSandbox(t *testing.T, o options) *world {
 		t.Fatal(err)
 	}
 	r, _ := s.Realm("box")
-	return newWorld(t, o, keymate.Config{
+	w := newWorld(t, o, keymate.Config{
 		URL: url, Realm: r.Name, ClientID: r.Migrator.ID, ClientSecret: r.Migrator.Secret,
 		ProofClientID: r.Proof.ID, ProofClientSecret: r.Proof.Secret,
 	})
+	w.sandbox = true
+	return w
 }
 
 func newWorld(t *testing.T, o options, cfg keymate.Config) *world {

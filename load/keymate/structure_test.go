@@ -81,7 +81,7 @@ func TestStructureUpdates(t *testing.T) {
 		change(schemas.Departments, depts, 0, "attributes", nil)
 		change(schemas.Departments, depts, 0, "realm_roles", []string{"manager"})
 		change(schemas.Departments, depts, 1, "external_ids", map[string][]string{"sap": {"1"}, "ad": {"2"}})
-		change(schemas.Departments, depts, 1, "client_roles", map[string][]string{"account": {"manage-account"}})
+		change(schemas.Departments, depts, 1, "client_roles", w.clientRoles("manage-account"))
 		change(schemas.Departments, depts, 1, "client_roles", nil)
 		change(schemas.Departments, depts, 1, "template", nil)
 		change(schemas.Departments, depts, 2, "attributes", map[string][]string{"floor": {"2"}, "wing": {"E"}})
