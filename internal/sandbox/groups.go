@@ -167,7 +167,7 @@ func (c *call) matchGroups(root *group) []*group {
 	wanted, _ := attributeQuery(c.query.Get("q"))
 	var list []*group
 	root.walk(func(g *group) {
-		if exact && g.name != search || !exact && !strings.Contains(strings.ToLower(g.name), strings.ToLower(search)) {
+		if exact && g.name != search || !exact && !likeName(g.name, search, root == c.re.top) {
 			return
 		}
 		for name, want := range wanted {
@@ -179,6 +179,22 @@ func (c *call) matchGroups(root *group) []*group {
 	})
 	slices.SortFunc(list, func(a, b *group) int { return cmp.Or(cmp.Compare(a.name, b.name), cmp.Compare(a.id, b.id)) })
 	return list
+}
+
+// likeName compares a name with a search in which * stands for anything: somewhere in the name for the realm's groups, from its start for
+// an organization's.
+func likeName(name, search string, anywhere bool) bool {
+	name, search = strings.ToLower(name), strings.ToLower(search)
+	if anywhere {
+		search = "*" + search
+	}
+	parts := strings.Split(search, "*")
+	name, starts := strings.CutPrefix(name, parts[0])
+	for _, part := range parts[1:] {
+		_, rest, found := strings.Cut(name, part)
+		starts, name = starts && found, rest
+	}
+	return starts
 }
 
 // hierarchy shows the groups found inside their ancestors.
@@ -210,6 +226,9 @@ func (c *call) listGroups() reply {
 		found, refused := page(c, c.matchGroups(c.re.top), -1)
 		if refused != nil {
 			return *refused
+		}
+		if c.query.Get("populateHierarchy") == "false" {
+			return ok(convert(found, wire))
 		}
 		return ok(hierarchy(c.re.top, found, wire))
 	}
@@ -247,11 +266,13 @@ func (c *call) postGroup() reply {
 		}
 		return c.move(g, c.re.top, b)
 	}
-	if badText(*b.name, 255) || badAttributes(b.attributes) {
+	switch {
+	case badText(*b.name, 255):
 		return unknownError()
-	}
-	if c.re.top.child(*b.name) != nil {
+	case c.re.top.child(*b.name) != nil:
 		return message(409, "Top level group named '"+*b.name+"' already exists.")
+	case badAttributes(b.attributes):
+		return unknownError()
 	}
 	g := c.makeGroup(c.re.top, b)
 	g.attributes = b.attributes
@@ -285,11 +306,13 @@ func (c *call) postChild(parent *group) reply {
 		}
 		return c.move(g, parent, b)
 	}
-	if badText(*b.name, 255) || badAttributes(b.attributes) {
+	switch {
+	case badText(*b.name, 255):
 		return unknownError()
-	}
-	if parent.child(*b.name) != nil {
+	case parent.child(*b.name) != nil:
 		return message(409, "Sibling group named '"+*b.name+"' already exists.")
+	case badAttributes(b.attributes):
+		return unknownError()
 	}
 	g := c.makeGroup(parent, b)
 	g.attributes = b.attributes

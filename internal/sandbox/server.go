@@ -173,6 +173,8 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case len(seg) == 5 && seg[0] == "realms" && seg[2] == "protocol" && seg[3] == "openid-connect" && seg[4] == "token":
 		write(w, s.token(r, seg[1]))
+	case len(seg) == 5 && seg[0] == "realms" && seg[2] == "protocol" && seg[3] == "openid-connect" && seg[4] == "logout":
+		write(w, s.logout(r, seg[1]))
 	case len(seg) == 2 && seg[0] == "admin" && seg[1] == "serverinfo":
 		write(w, s.serverInfo(r))
 	case len(seg) >= 3 && seg[0] == "admin" && seg[1] == "realms":

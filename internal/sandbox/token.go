@@ -223,6 +223,34 @@ func (s *Server) passwordGrant(r *http.Request, re *realm, cl *client, form url.
 	return ok(t)
 }
 
+// logout ends the session of a refresh token. There are no sessions to end, but a token that is none of ours is refused.
+func (s *Server) logout(r *http.Request, realmName string) reply {
+	body, refusal := s.body(r)
+	if refusal != nil {
+		return *refusal
+	}
+	form, _ := url.ParseQuery(string(body)) // what cannot be read is missing
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	re := s.realms[realmName]
+	if re == nil {
+		return fail(404, plainError{"Realm does not exist"})
+	}
+	if _, refused := re.authenticate(r, form); refused != nil {
+		return *refused
+	}
+	token := form.Get("refresh_token")
+	dot := strings.LastIndexByte(token, '.')
+	if dot < 0 {
+		return fail(400, oauthError{"invalid_grant", "Invalid refresh token"})
+	}
+	signature, err := base64.RawURLEncoding.DecodeString(token[dot+1:])
+	if err != nil || subtle.ConstantTimeCompare(signature, s.mac(token[:dot])) != 1 {
+		return fail(400, oauthError{"invalid_grant", "Invalid refresh token"})
+	}
+	return reply{status: 204}
+}
+
 // rehash stores a password that was right under the realm's policy, as the real server does: same credential, same date, no event.
 func (s *Server) rehash(u *user, held credential, p hashPolicy, password string) *reply {
 	s.mu.Lock()
