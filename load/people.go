@@ -31,6 +31,8 @@ type person struct {
 	// was there.
 	looked, found bool
 	foreign       *schemas.Row
+	// mapped is the user's entry in the id map.
+	mapped *schemas.Row
 }
 
 // stream is one table of one state that is merged into people.

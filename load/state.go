@@ -124,3 +124,9 @@ func (r *reader) readAll(ctx context.Context) (map[schemas.RowID]schemas.Row, er
 	}
 	return m, nil
 }
+
+var (
+	_ Snapshot  = (*snapshots.Snapshot)(nil)
+	_ RowWriter = (*snapshots.Writer)(nil)
+	_ Files     = (*snapshots.Store)(nil)
+)

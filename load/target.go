@@ -93,10 +93,11 @@ type UserProbe struct {
 // goroutine at a time.
 type Sink interface {
 	Row(table string, row schemas.Row, targetID string) error
-	// Absent: the probed user is not there.
+	// Absent: the probed user is not there, and (with Scope.Foreign) no other
+	// account stands in its way.
 	Absent(p UserProbe) error
 	// Foreign: the probed user is not there, but another account stands in its
-	// way.
+	// way; with several such accounts it is called for each, in a row.
 	Foreign(p UserProbe, f ForeignAccount) error
 }
 
