@@ -22,23 +22,21 @@ func checkFileKey(key string) error {
 }
 
 // PutFile creates a file under runs/ or sessions/. It may be called again with
-// the same bytes, after an unknown outcome too; other bytes are there:
-// ErrExists.
+// the same bytes, after an unknown outcome too; ErrExists says that other bytes
+// are there.
 func (s *Store) PutFile(ctx context.Context, key string, data []byte) error {
 	if err := checkFileKey(key); err != nil {
 		return err
 	}
-	err := s.b.Create(ctx, key, bytes.NewReader(data))
-	if err == nil {
+	err := s.putBytes(ctx, key, data)
+	if err == nil || !inDoubt(err) {
+		return err
+	}
+	there, readErr := readObject(context.WithoutCancel(ctx), s.b, key)
+	if readErr == nil && bytes.Equal(there, data) {
 		return nil
 	}
-	if inDoubt(err) {
-		there, readErr := readObject(context.WithoutCancel(ctx), s.b, key)
-		if readErr == nil && bytes.Equal(there, data) {
-			return nil
-		}
-	}
-	return fmt.Errorf("put file: %w", err)
+	return err
 }
 
 // ReadFile returns a file's bytes, ErrNotFound if there is none.

@@ -79,15 +79,19 @@ func (s *Store) putManifest(ctx context.Context, tables []parts.Table) (snapshot
 		return Digest{}, Digest{}, fmt.Errorf("encode manifest: %w", err)
 	}
 	name = digestOf(data)
-	return m.Snapshot, name, s.putBytes(ctx, manifestKey(name), data)
+	err = s.putBytes(ctx, manifestKey(name), data)
+	if errors.Is(err, ErrExists) { // its name says that it is the same
+		err = nil
+	}
+	return m.Snapshot, name, err
 }
 
-// putBytes creates an object whose key follows from its bytes.
+// putBytes creates an object, trying again while the outcome is unknown.
 func (s *Store) putBytes(ctx context.Context, key string, data []byte) error {
 	pause := putPause
 	for tries := 1; ; tries++ {
 		err := s.b.Create(ctx, key, bytes.NewReader(data))
-		if err == nil || errors.Is(err, ErrExists) {
+		if err == nil {
 			return nil
 		}
 		if !errors.Is(err, ErrUnknownOutcome) || errors.Is(err, ErrBroken) || tries == putTries || !sleep(ctx, pause) {

@@ -65,7 +65,7 @@ var _ snapshots.Backend = (*Backend)(nil)
 // Create opens the directory and makes it first if it is not there.
 func Create(dir string) (*Backend, error) {
 	if err := os.MkdirAll(dir, dirMode); err != nil {
-		return nil, fmt.Errorf("make store directory: %w", err)
+		return nil, withHint(fmt.Errorf("make store directory: %w", err))
 	}
 	return Open(dir)
 }
@@ -115,9 +115,23 @@ func (b *Backend) Create(ctx context.Context, key string, body io.ReadSeeker) er
 		return err
 	}
 	if err := b.create(ctx, key, body); err != nil {
-		return fmt.Errorf("create %s in %s: %w", key, b.dir, err)
+		return withHint(fmt.Errorf("create %s in %s: %w", key, b.dir, err))
 	}
 	return nil
+}
+
+// withHint adds the next step to errors that a person can do something about.
+func withHint(err error) error {
+	hint := ""
+	switch {
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		hint = "free space there, then run the command again; what was committed is safe"
+	case errors.Is(err, syscall.EROFS), errors.Is(err, fs.ErrPermission) && !errors.Is(err, ErrNoLinks):
+		hint = "choose a path that you may write to, or change its permissions"
+	default:
+		return err
+	}
+	return fmt.Errorf("%w (%s)", err, hint)
 }
 
 func (b *Backend) create(ctx context.Context, key string, body io.ReadSeeker) error {

@@ -105,6 +105,28 @@ func TestLinkErrors(t *testing.T) {
 	}
 }
 
+// What a person can mend comes with the next step.
+func TestHints(t *testing.T) {
+	for cause, want := range map[error]string{
+		syscall.ENOSPC: "free space there", syscall.EROFS: "choose a path that you may write to",
+		syscall.EACCES: "choose a path that you may write to", syscall.EPERM: "hard links",
+	} {
+		b := mustOpen(t, t.TempDir())
+		b.linking = func(string, string) error { return cause }
+		err := backendtest.Put(t.Context(), b, "log/1", nil)
+		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), b.Location()) {
+			t.Errorf("%v: got %v, want %q", cause, err, want)
+		}
+	}
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Create(filepath.Join(file, "store")); err == nil || !strings.Contains(err.Error(), file) {
+		t.Errorf("store below a file: %v", err)
+	}
+}
+
 func TestUnwritable(t *testing.T) {
 	if os.Getuid() == 0 {
 		t.Skip("root may write everywhere")
