@@ -82,7 +82,7 @@ func (w *TableWriter) Write(ctx context.Context, rec arrow.Record, origins []int
 			return e.enc.AppendArrow(dst, keys, rec.Columns()[2:], i, nil)
 		})
 		if err != nil {
-			return w.rowError(id, origin, err)
+			return w.rowError(keys.Value(i), origin, err)
 		}
 		if len(e.b) >= flushBytes {
 			if err := w.flush(ctx, e); err != nil {
@@ -101,13 +101,13 @@ func (w *TableWriter) WriteRow(ctx context.Context, row schemas.Row, origin int6
 	e.begin(w.put(ctx))
 	err := e.add(row.ID, origin, func(dst []byte) ([]byte, error) { return e.enc.AppendRow(dst, &row) })
 	if err != nil {
-		return w.rowError(row.ID, origin, err)
+		return w.rowError(row.Key, origin, err)
 	}
 	return w.flush(ctx, e)
 }
 
-func (w *TableWriter) rowError(id schemas.RowID, origin int64, err error) error {
-	return fmt.Errorf("table %s, row %s (at %d of the source): %w", w.t.Name, id, origin, err)
+func (w *TableWriter) rowError(key string, origin int64, err error) error {
+	return fmt.Errorf("table %s, key %q (at %d of the source): %w", w.t.Name, key, origin, err)
 }
 
 func (w *TableWriter) checkBatch(rec arrow.Record, origins []int64) error {
