@@ -23,7 +23,7 @@ import (
 // costLimit bounds what one expression may cost on one row, in CEL's units
 // (about one per step and a tenth per character looked at), so that no
 // expression can hang a run.
-const costLimit = 20_000_000
+const costLimit = 2_000_000
 
 // want is the type that a place in the mapping takes.
 type want uint8
