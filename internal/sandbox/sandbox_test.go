@@ -345,8 +345,8 @@ func TestConcurrent(t *testing.T) {
 
 // TestManyUsers shows what a user costs: 50,000 of them, a sixth of what the largest test of the pipeline loads.
 func TestManyUsers(t *testing.T) {
-	if testing.Short() {
-		t.Skip("measures memory and time")
+	if testing.Short() || underRace {
+		t.Skip("measures memory and time, which the race detector changes")
 	}
 	f := open(t, sandbox.Options{TokenLifespan: time.Hour})
 	const users = 50_000
