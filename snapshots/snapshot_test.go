@@ -41,7 +41,7 @@ func TestWriteAndRead(t *testing.T) {
 		w := want[r.ID]
 		sortSets(&w)
 		sortSets(&r)
-		if diff := cmp.Diff(w, r); diff != "" {
+		if diff := cmp.Diff(w, r, cmp.Comparer(bytes.Equal)); diff != "" {
 			t.Fatalf("row %s (-want +got):\n%s", r.Key, diff)
 		}
 		if sealed, ok := r.Values[7].(schemas.Sealed); ok {

@@ -116,7 +116,13 @@ func TestReadingDamageIsCorruption(t *testing.T) {
 
 // What can't be looked at is an error, not damage.
 func TestVerifyUnreachable(t *testing.T) {
-	m, _, _ := verifyStore(t)
+	m := &backendtest.Memory{}
+	sealed, _ := sealedStore(t, m)
+	d, err := smallDraft(t, sealed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustCommit(t, sealed, d)
 	for k := 1; ; k++ {
 		f := backendtest.FailAt(m, k, backendtest.Fail) // 0 is Open's own read
 		s := openOn(t, f)
