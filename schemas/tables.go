@@ -71,7 +71,7 @@ func Entities() map[string]Table {
 			{ID: 40, Name: "attributes", Type: StringsMap, Set: true},
 			{ID: 41, Name: "realm_roles", Type: Strings, Set: true},
 			{ID: 42, Name: "groups", Type: Strings, Set: true, Refs: Groups},
-			{ID: 43, Name: "federated_links", Type: StringsMap, Set: true, Doc: "identity provider alias to [user id, user name]"},
+			{ID: 43, Name: "federated_links", Type: StringsMap, Doc: "identity provider alias to [user id, user name], in this order"},
 		}},
 		{Name: Groups, Columns: []Column{
 			{ID: 50, Name: "parent", Type: String, Refs: Groups},
