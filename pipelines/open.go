@@ -1,0 +1,100 @@
+package pipelines
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+
+	"github.com/parallelrun/parallelrun/internal/config"
+	"github.com/parallelrun/parallelrun/internal/ui"
+	"github.com/parallelrun/parallelrun/transform"
+)
+
+// OpenOptions are what a command line says beside the configuration.
+type OpenOptions struct {
+	Migration string // "": the only one
+	Memory    int64
+	Workers   int
+	Progress  *ui.Progress
+	Tool      string
+	ReportDir string // "": reports, beside the configuration
+	Boundary  func(step string, done bool)
+}
+
+// Open opens a configured migration: store, source, mapping and target. The
+// store is made where there is none. Close the runner.
+func Open(ctx context.Context, c *config.Config, o OpenOptions) (_ *Runner, err error) {
+	name, m, err := c.Migration(o.Migration)
+	if err != nil {
+		return nil, err
+	}
+	r := &Runner{
+		Name: name, Config: m, SourceName: m.Source, TargetName: m.Target, Namespace: c.Sources[m.Source].Namespace,
+		Memory: o.Memory, Workers: o.Workers, Progress: o.Progress, Tool: o.Tool, Boundary: o.Boundary, ReportDir: o.ReportDir,
+		WorkDir: filepath.Join(c.Dir, ".parallelrun", "work"),
+	}
+	if r.Workers <= 0 {
+		r.Workers = runtime.GOMAXPROCS(0)
+	}
+	if r.ReportDir == "" {
+		r.ReportDir = filepath.Join(c.Dir, "reports")
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, r.Close())
+		}
+	}()
+	if r.Mapping, err = LoadMapping(c, m); err != nil {
+		return nil, err
+	}
+	r.Inputs = inputs(c, r.Mapping)
+	if r.Store, err = OpenStore(ctx, c); err != nil {
+		return nil, err
+	}
+	if r.Source, err = OpenSource(c, m.Source, r.Store.Keyring()); err != nil {
+		return nil, err
+	}
+	r.Target, err = OpenTarget(ctx, c.Targets[m.Target], r.Namespace, r.Store.Keyring())
+	return r, err
+}
+
+// LoadMapping compiles a migration's mapping against its source's tables.
+func LoadMapping(c *config.Config, m config.Migration) (*transform.Mapping, error) {
+	tables, err := LegacyTables(c, m.Source)
+	if err != nil {
+		return nil, err
+	}
+	return transform.LoadMapping(m.Mapping, transform.LoadOptions{Tables: tables})
+}
+
+// inputs are the files that say what a run does, kept with it as bytes.
+func inputs(c *config.Config, m *transform.Mapping) []Input {
+	out := []Input{{Name: filepath.Base(c.Path), Data: c.Raw}}
+	files := m.Files()
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		out = append(out, Input{Name: filepath.ToSlash(filepath.Join("mapping", filepath.Clean("/"+name))), Data: files[name]})
+	}
+	return out
+}
+
+// Close closes what Open opened.
+func (r *Runner) Close() error {
+	var errs []error
+	if r.Target != nil {
+		errs = append(errs, r.Target.Close())
+	}
+	if r.Source != nil {
+		errs = append(errs, r.Source.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// workDir makes the folder for a run's local files.
+func (r *Runner) workDir(run string) (string, error) {
+	dir := filepath.Join(r.WorkDir, run)
+	return dir, os.MkdirAll(dir, 0o700)
+}

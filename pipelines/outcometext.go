@@ -1,0 +1,256 @@
+package pipelines
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/parallelrun/parallelrun/internal/ui"
+	"github.com/parallelrun/parallelrun/load"
+	"github.com/parallelrun/parallelrun/schemas"
+	"github.com/parallelrun/parallelrun/transform"
+)
+
+// Text writes the outcome for people: the equation first, because everything
+// else only says why its figures are what they are.
+func (o *Outcome) Text(p *ui.Page) {
+	p.Line("run %s: %s → %s (%s)", o.ID, o.Source, o.Target, o.State)
+	if r := o.Report(); r != nil {
+		p.Blank()
+		p.Line("every row of the source:  read = mapped + merged + excluded + rejected")
+		p.Table(sourceTable(r))
+	}
+	if c := o.Counts(); c != nil {
+		p.Blank()
+		p.Line("every row of an entity:  yielded = the sum of its classes%s", o.planned())
+		p.Table(entityTable(c))
+		o.textFields(p)
+	}
+	o.textRejects(p)
+	o.textFound(p)
+	o.textTook(p)
+	o.textVerified(p)
+	o.textProof(p)
+	o.textReports(p)
+}
+
+func (o *Outcome) planned() string {
+	if o.Loaded == nil {
+		return ", as planned"
+	}
+	return ""
+}
+
+func sourceTable(r *transform.Report) *ui.Table {
+	t := ui.NewTable("table", "read", "mapped", "merged", "excluded", "rejected")
+	for _, s := range r.Sources {
+		t.Row(s.Table, ui.Count(s.Read), ui.Count(s.Mapped), ui.Count(s.Merged), ui.Count(s.Excluded), ui.Count(s.Rejected))
+	}
+	return t
+}
+
+func entityTable(c load.Counts) *ui.Table {
+	header := []string{"entity", "yielded"}
+	for _, class := range load.Classes {
+		header = append(header, string(class))
+	}
+	t := ui.NewTable(header...)
+	for _, entity := range schemas.LoadOrder {
+		e := c[entity]
+		if e == nil || e.Yielded+e.Gone == 0 {
+			continue
+		}
+		row := []any{entity, ui.Count(e.Yielded)}
+		for _, class := range load.Classes {
+			row = append(row, ui.Count(e.Classes[class]))
+		}
+		t.Row(row...)
+	}
+	return t
+}
+
+func (o *Outcome) textFields(p *ui.Page) {
+	fields := o.Fields()
+	if len(fields) == 0 {
+		return
+	}
+	p.Blank()
+	p.Line("every field, in values")
+	t := ui.NewTable("field", "carried", "changed by a rule", "encoded", "left out", "why")
+	for _, f := range fields {
+		t.Row(f.Entity+"."+f.Field, ui.Count(f.Carried), ui.Count(f.Changed), ui.Count(f.Encoded), ui.Count(f.LeftOut), f.Why)
+	}
+	p.Table(t)
+	if r := o.Report(); r != nil && len(r.LeftOut) > 0 {
+		p.Blank()
+		p.Line("left out before that: read by no rule, or leading nowhere")
+		t := ui.NewTable("from", "field", "rows", "values", "why")
+		for _, l := range r.LeftOut {
+			t.Row(l.From, l.Field, ui.Count(l.Rows), ui.Count(l.Values), l.Why)
+		}
+		p.Table(t)
+	}
+}
+
+// examplesShown is how many redacted examples stand under a reason.
+const examplesShown = 3
+
+func (o *Outcome) textRejects(p *ui.Page) {
+	r := o.Report()
+	if r == nil || len(r.Rules) == 0 {
+		return
+	}
+	p.Blank()
+	p.Line("rejected and excluded, by rule")
+	for _, rule := range r.Rules {
+		p.Line("  %s  %s: %s %s", ui.Count(rule.Rows), rule.Entity, rule.Class, rule.Rule)
+		for _, e := range rule.Examples[:min(examplesShown, len(rule.Examples))] {
+			p.Line("      %s  %s", e.Key, e.Message)
+		}
+	}
+}
+
+// listTitles say what the plan's lists are, for people.
+var listTitles = map[string]string{
+	load.ListConflicts: "conflicts, left as they are",
+	load.ListWithheld:  "withheld: access that the target took away and that is not brought back unless --allow names it",
+	load.ListWidening:  "widening: access that this run gives",
+	load.ListDrift:     "drift: changed in the target since the last run, brought back",
+	load.ListExtra:     "in the target beside ours, left alone",
+	load.ListDeferred:  "deferred: outside of what was looked at",
+}
+
+func (o *Outcome) textFound(p *ui.Page) {
+	if o.Planned == nil {
+		return
+	}
+	for _, list := range load.Lists {
+		found := o.Planned.Found[list]
+		if len(found) == 0 {
+			continue
+		}
+		p.Blank()
+		p.Line("%s", listTitles[list])
+		for _, what := range slices.Sorted(maps.Keys(found)) {
+			p.Line("  %s  %s", ui.Count(found[what]), what)
+		}
+	}
+}
+
+// stepOrder is the order in which steps are shown.
+var stepOrder = []string{stepExtract, stepTransform, stepObserve, stepPlan, stepLoad, stepFold, stepVerify, stepProof}
+
+func (o *Outcome) textTook(p *ui.Page) {
+	if len(o.Took) == 0 {
+		return
+	}
+	var parts []string
+	total := 0.0
+	for _, s := range stepOrder {
+		if sec, ok := o.Took[s]; ok {
+			parts = append(parts, s+" "+ui.Elapsed(seconds(sec)))
+			total += sec
+		}
+	}
+	p.Blank()
+	p.Line("time: %s (%s)", ui.Elapsed(seconds(total)), strings.Join(parts, ", "))
+	if o.Loaded == nil {
+		return
+	}
+	if sec := o.Took[stepLoad]; o.Loaded.Confirmed > 0 && sec > 0 {
+		p.Line("rate: %s operations confirmed, %s", ui.Count(o.Loaded.Confirmed), ui.Rate(o.Loaded.Confirmed, seconds(sec)))
+	} else {
+		p.Line("nothing was written: the target is as it shall be")
+	}
+}
+
+func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
+
+func (o *Outcome) textVerified(p *ui.Page) {
+	if o.Verified == nil {
+		return
+	}
+	p.Blank()
+	if o.Verified.Differences == 0 {
+		p.Line("verified: %s rows read back from the target, no difference", ui.Count(o.Verified.Rows))
+		return
+	}
+	p.Line("verified: %s rows read back from the target, %s differ:", ui.Count(o.Verified.Rows), ui.Count(o.Verified.Differences))
+	p.Line("  parallelrun snapshots diff %s %s --rows", o.Verified.Effective.Short(), o.Verified.Observed.Short())
+}
+
+func (o *Outcome) textReports(p *ui.Page) {
+	if len(o.Reports) == 0 {
+		return
+	}
+	p.Blank()
+	p.Line("reports, in the store:")
+	for _, name := range o.Reports {
+		p.Line("  %s", name)
+	}
+}
+
+// FieldOutcome is what became of one field of an entity, in values.
+type FieldOutcome struct {
+	Entity, Field                      string
+	Carried, Changed, Encoded, LeftOut int64
+	Why                                string
+}
+
+// Fields joins what transform and the target's projection did to each field: a
+// value that both changed counts once, by what was done last.
+func (o *Outcome) Fields() []FieldOutcome {
+	if o.Planned == nil {
+		return nil
+	}
+	byName := map[string]*FieldOutcome{}
+	for entity, columns := range o.Planned.Fields {
+		for column, c := range columns {
+			byName[entity+"."+column] = &FieldOutcome{
+				Entity: entity, Field: column, Carried: c.Carried, Changed: c.Changed, Encoded: c.Encoded, LeftOut: c.LeftOut, Why: c.Why,
+			}
+		}
+	}
+	if r := o.Report(); r != nil {
+		for _, f := range r.Fields {
+			if have := byName[f.Entity+"."+f.Field]; have != nil {
+				have.moved(f.Changed, f.Encoded)
+			}
+		}
+	}
+	var out []FieldOutcome
+	for _, entity := range schemas.LoadOrder {
+		for _, name := range slices.Sorted(maps.Keys(byName)) {
+			if f := byName[name]; f.Entity == entity {
+				out = append(out, *f)
+			}
+		}
+	}
+	return out
+}
+
+// moved takes values that transform changed or encoded out of those that the
+// projection carried as they came.
+func (f *FieldOutcome) moved(changed, encoded int64) {
+	changed = min(changed, f.Carried)
+	f.Carried, f.Changed = f.Carried-changed, f.Changed+changed
+	encoded = min(encoded, f.Carried)
+	f.Carried, f.Encoded = f.Carried-encoded, f.Encoded+encoded
+}
+
+func (o *Outcome) textProof(p *ui.Page) {
+	if o.Proof == nil {
+		return
+	}
+	p.Blank()
+	p.Line("login proof: legacy passwords at the target's token endpoint, the right ones and wrong ones")
+	t := ui.NewTable("scheme", "tried", "logged in", "not fully set up", "refused", "proved", "wrong ones let in")
+	for _, name := range o.Proof.Names() {
+		s := o.Proof.Schemes[name]
+		t.Row(name, ui.Count(s.Tried), ui.Count(s.OK), ui.Count(s.Pending), ui.Count(s.Refused), fmt.Sprintf("%.0f %%", 100*s.Rate()), ui.Count(s.WrongAccepted))
+	}
+	p.Table(t)
+	p.Line("(not fully set up: the password is right; the target asks for more at the first login)")
+}

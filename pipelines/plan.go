@@ -1,0 +1,85 @@
+package pipelines
+
+import (
+	"context"
+	"time"
+
+	"github.com/parallelrun/parallelrun/load"
+	"github.com/parallelrun/parallelrun/schemas"
+	"github.com/parallelrun/parallelrun/snapshots"
+)
+
+// Plan is the result of step plan: the stored plan without its operations.
+type Plan struct {
+	Digest     snapshots.Digest            `json:"digest"`
+	Base       snapshots.Digest            `json:"base"`
+	Observed   snapshots.Digest            `json:"observed"`
+	Effective  snapshots.Digest            `json:"effective"`
+	Operations int64                       `json:"operations"`
+	Counts     load.Counts                 `json:"counts"`
+	Fields     load.Fields                 `json:"fields"`
+	Found      map[string]map[string]int64 `json:"found,omitempty"`
+	Brakes     []load.Brake                `json:"brakes,omitempty"`
+}
+
+// plan compares three ways and stores the operations. at is the run's own time,
+// the same in every attempt.
+func (r *Runner) plan(ctx context.Context, rec Record, desired, observed snapshots.Digest, profile schemas.TargetProfile) (*Plan, error) {
+	in, parents, err := r.planInput(ctx, rec, desired, observed)
+	if err != nil {
+		return nil, err
+	}
+	in.Profile = profile
+	progress := &stepProgress{ui: r.Progress}
+	defer progress.end()
+	in.Progress = progress
+	w := r.newWriter(load.EffectiveTables(), 1)
+	defer w.Close()
+	m, err := load.Plan(ctx, in, w)
+	if err != nil {
+		return nil, err
+	}
+	draft, err := w.Finish(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := r.commit(ctx, rec.ID, draft, r.targetSet(), StageEffective, parents); err != nil {
+		return nil, err
+	}
+	if err := m.Seal(ctx, r.Store, draft.Digest); err != nil {
+		return nil, err
+	}
+	return &Plan{
+		Digest: m.Digest, Base: m.Base, Observed: m.Observed, Effective: m.Effective, Operations: m.Operations,
+		Counts: m.Counts, Fields: m.Fields, Found: m.Found, Brakes: m.Brakes,
+	}, nil
+}
+
+func (r *Runner) planInput(ctx context.Context, rec Record, desired, observed snapshots.Digest) (in load.PlanInput, parents []snapshots.Digest, err error) {
+	in = load.PlanInput{
+		Run: rec.ID, TargetName: r.TargetName, Base: load.Empty, Target: r.Target, Files: r.Store,
+		Options: load.PlanOptions{Ownership: r.Config.Ownership, Allow: rec.Allow, Brake: r.brake(), Time: rec.Created.Truncate(time.Millisecond)},
+	}
+	if in.Desired, err = r.open(ctx, desired); err != nil {
+		return in, nil, err
+	}
+	if in.Observed, err = r.open(ctx, observed); err != nil {
+		return in, nil, err
+	}
+	base, err := r.base(ctx)
+	if err != nil {
+		return in, nil, err
+	}
+	parents = []snapshots.Digest{desired, observed}
+	if base != nil {
+		in.Base = base
+		parents = append(parents, base.Digest())
+	}
+	return in, parents, nil
+}
+
+// brake is the configuration's brake as the planner takes it.
+func (r *Runner) brake() load.BrakeOptions {
+	rows, ratio := r.Config.Brake.Disables.Limit()
+	return load.BrakeOptions{Percent: 100 * ratio, Least: rows}
+}

@@ -1,0 +1,129 @@
+package pipelines
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/parallelrun/parallelrun/snapshots"
+)
+
+// Record is what a run was started with: runs/<id>/run.json. It never changes;
+// what became of the run is in its journal.
+type Record struct {
+	Version   int       `json:"version"`
+	ID        string    `json:"id"`
+	Created   time.Time `json:"created"`
+	Migration string    `json:"migration"`
+	Source    string    `json:"source"`
+	Target    string    `json:"target"`
+	Namespace string    `json:"namespace"`
+	// Apply: the run may write to the target. A plan made without it can be
+	// loaded later by `load --apply`.
+	Apply bool `json:"apply"`
+	// Allow names the widenings that the operator asked for.
+	Allow []string `json:"allow,omitempty"`
+	Tool  string   `json:"tool"`
+	// Inputs lists the files the run was started with (configuration, mapping,
+	// templates), kept as bytes under runs/<id>/inputs/.
+	Inputs []string `json:"inputs"`
+}
+
+// NewRunID makes an id that sorts by time and is unique among operators.
+func NewRunID(now time.Time) string {
+	var b [3]byte
+	_, _ = rand.Read(b[:]) // never fails, see crypto/rand
+	return now.UTC().Format("20060102T150405Z") + "-" + hex.EncodeToString(b[:])
+}
+
+// Input is one file that a run was started with.
+type Input struct {
+	Name string
+	Data []byte
+}
+
+func runKey(id string, elem ...string) string {
+	return path.Join(append([]string{"runs", id}, elem...)...)
+}
+
+func writeRecord(ctx context.Context, f Files, r Record, inputs []Input) error {
+	for _, in := range inputs {
+		if err := f.PutFile(ctx, runKey(r.ID, "inputs", in.Name), in.Data); err != nil {
+			return err
+		}
+	}
+	data, err := json.MarshalIndent(r, "", "  ")
+	if err != nil {
+		return err
+	}
+	return f.PutFile(ctx, runKey(r.ID, "run.json"), data)
+}
+
+// ErrUnknownRun means that no run has the id; its text lists what there is.
+var ErrUnknownRun = errors.New("unknown run")
+
+// ReadRecord finds a run by its id or a unique prefix of it; "latest" is the
+// newest.
+func ReadRecord(ctx context.Context, s *snapshots.Store, id string) (Record, error) {
+	var r Record
+	ids, err := RunIDs(ctx, s)
+	if err != nil {
+		return r, err
+	}
+	full, err := resolveRunID(ids, id)
+	if err != nil {
+		return r, err
+	}
+	data, err := s.ReadFile(ctx, runKey(full, "run.json"))
+	if err != nil {
+		return r, fmt.Errorf("run %s: %w", full, err)
+	}
+	if err := json.Unmarshal(data, &r); err != nil {
+		return r, fmt.Errorf("run %s: run.json is damaged: %w", full, err)
+	}
+	return r, nil
+}
+
+func resolveRunID(ids []string, id string) (string, error) {
+	if len(ids) == 0 {
+		return "", fmt.Errorf("%w %q: this store has no runs yet (start one with `parallelrun run`)", ErrUnknownRun, id)
+	}
+	if id == "latest" {
+		return ids[len(ids)-1], nil
+	}
+	var found []string
+	for _, have := range ids {
+		if strings.HasPrefix(have, id) {
+			found = append(found, have)
+		}
+	}
+	switch len(found) {
+	case 1:
+		return found[0], nil
+	case 0:
+		return "", fmt.Errorf("%w %q: the newest is %s (`parallelrun runs list` shows all)", ErrUnknownRun, id, ids[len(ids)-1])
+	}
+	return "", fmt.Errorf("%w %q: %d runs start so; give more of the id (%s, ...)", ErrUnknownRun, id, len(found), found[0])
+}
+
+// RunIDs lists the runs of a store, oldest first.
+func RunIDs(ctx context.Context, s *snapshots.Store) ([]string, error) {
+	var ids []string
+	for key, err := range s.Files(ctx, "runs/") {
+		if err != nil {
+			return nil, err
+		}
+		if id, ok := strings.CutSuffix(strings.TrimPrefix(key, "runs/"), "/run.json"); ok {
+			ids = append(ids, id)
+		}
+	}
+	slices.Sort(ids)
+	return ids, nil
+}

@@ -1,0 +1,141 @@
+package pipelines
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/parallelrun/parallelrun/internal/config"
+	"github.com/parallelrun/parallelrun/internal/sandbox"
+	"github.com/parallelrun/parallelrun/internal/seal"
+	"github.com/parallelrun/parallelrun/load"
+	"github.com/parallelrun/parallelrun/load/keymate"
+)
+
+// sandboxTransactions is the embedded sandbox's transaction limit: it answers
+// or has not begun, so that nobody need wait for it.
+const sandboxTransactions = time.Second
+
+// OpenTarget opens a configured target. One that is embedded is started in
+// this process and ends when the target is closed. keys opens the secrets of
+// what is written; nil for a target that is only read.
+func OpenTarget(ctx context.Context, t config.Target, namespace string, keys *seal.Keyring) (load.Target, error) {
+	cfg, err := keymateConfig(t, namespace, keys)
+	if err != nil {
+		return nil, err
+	}
+	if t.Sandbox == nil {
+		return keymate.Open(cfg)
+	}
+	s, err := startSandbox(ctx, t, &cfg)
+	if err != nil {
+		return nil, err
+	}
+	target, err := keymate.Open(cfg)
+	if err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	at := Endpoint{URL: cfg.URL, Realm: cfg.Realm, ClientID: cfg.ClientID, ClientSecret: cfg.ClientSecret}
+	return &embedded{Target: target, server: s, endpoint: at}, nil
+}
+
+func keymateConfig(t config.Target, namespace string, keys *seal.Keyring) (keymate.Config, error) {
+	cfg := keymate.Config{
+		URL: t.URL, Realm: t.Realm, ClientID: t.Auth.ClientID, ProofClientID: t.Proof.ClientID, Namespace: namespace,
+		DefaultRole: t.DefaultRole, Roles: t.Roles, LongAttributes: t.LongAttributes, AttributeLimit: t.AttributeLimit,
+		BatchUsers: t.Limits.BatchUsers, BatchBytes: int(t.Limits.BatchBytes), MaxConnections: t.Limits.Connections,
+		Concurrency: t.Limits.Concurrency, Timeout: time.Duration(t.Limits.RequestTimeout), TransactionLimit: time.Duration(t.TransactionLimit),
+	}
+	if keys != nil {
+		cfg.Secrets = keys
+	}
+	for _, c := range []struct {
+		from config.Client
+		to   *string
+	}{{t.Auth, &cfg.ClientSecret}, {t.Proof, &cfg.ProofClientSecret}} {
+		if c.from.IsZero() {
+			continue
+		}
+		v, err := c.from.ClientSecret.Value()
+		if err != nil {
+			return cfg, err
+		}
+		*c.to = v.Reveal()
+	}
+	roots, err := trusted(t.CAFile)
+	cfg.RootCAs = roots
+	return cfg, err
+}
+
+// trusted returns the system's certificates with those in a file beside them,
+// nil for no file.
+func trusted(file string) (*x509.CertPool, error) {
+	if file == "" {
+		return nil, nil
+	}
+	pem, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("certificates: %w", err)
+	}
+	pool, err := x509.SystemCertPool()
+	if err != nil {
+		pool = x509.NewCertPool()
+	}
+	if !pool.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("%s: no certificate in PEM form in it", file)
+	}
+	return pool, nil
+}
+
+// embedded is a target whose server runs in this process.
+type embedded struct {
+	*keymate.Target
+	server   *sandbox.Server
+	endpoint Endpoint
+}
+
+// Endpoint is where a target is spoken to and as whom, for those who want to
+// look at it or edit it by hand.
+type Endpoint struct {
+	URL, Realm             string
+	ClientID, ClientSecret string
+}
+
+// EndpointOf returns the endpoint of an embedded target.
+func EndpointOf(t load.Target) (Endpoint, bool) {
+	e, ok := t.(*embedded)
+	if !ok {
+		return Endpoint{}, false
+	}
+	return e.endpoint, true
+}
+
+func (e *embedded) Close() error { return errors.Join(e.Target.Close(), e.server.Close()) }
+
+// startSandbox starts the embedded server and completes the configuration
+// with what it brings.
+func startSandbox(ctx context.Context, t config.Target, cfg *keymate.Config) (*sandbox.Server, error) {
+	s, err := sandbox.New(sandbox.Options{StateDir: t.Sandbox.State, Realm: sandbox.RealmOptions{Name: t.Realm}, TokenLifespan: 5 * time.Minute})
+	if err != nil {
+		return nil, fmt.Errorf("target's sandbox: %w", err)
+	}
+	// It must outlive a cancelled run, whose last requests are still answered.
+	url, err := s.Start(context.WithoutCancel(ctx))
+	if err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	realm, ok := s.Realm(t.Realm)
+	if !ok {
+		return nil, errors.Join(fmt.Errorf("target's sandbox: the state in %s has no realm %q: name another folder", t.Sandbox.State, t.Realm), s.Close())
+	}
+	cfg.URL = url
+	cfg.ClientID, cfg.ClientSecret = realm.Migrator.ID, realm.Migrator.Secret
+	cfg.ProofClientID, cfg.ProofClientSecret = realm.Proof.ID, realm.Proof.Secret
+	if cfg.TransactionLimit == 0 {
+		cfg.TransactionLimit = sandboxTransactions
+	}
+	return s, nil
+}
