@@ -2,6 +2,7 @@ package snapshots
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 
@@ -185,47 +186,32 @@ func (d *tableDiff) byRow(ctx context.Context) error {
 }
 
 // merge walks two sequences in order of their ids and calls f with the items
-// of each id, nil where one side has none.
+// of each id, nil where one side has none. The items are valid during the call.
 func merge[T any](a, b iter.Seq2[T, error], id func(*T) schemas.RowID, f func(x, y *T) error) error {
 	nextA, stopA := iter.Pull2(a)
 	defer stopA()
 	nextB, stopB := iter.Pull2(b)
 	defer stopB()
-	x, err := pull(nextA)
-	if err != nil {
+	ca, cb := cursor[T]{next: nextA}, cursor[T]{next: nextB}
+	if err := errors.Join(ca.advance(), cb.advance()); err != nil {
 		return err
 	}
-	y, err := pull(nextB)
-	if err != nil {
-		return err
-	}
-	for x != nil || y != nil {
-		order := 0
-		switch {
-		case x == nil:
-			order = 1
-		case y == nil:
-			order = -1
-		default:
-			order = id(x).Compare(id(y))
+	for ca.ok || cb.ok {
+		takeA, takeB := ca.ok, cb.ok
+		if takeA && takeB {
+			order := id(&ca.item).Compare(id(&cb.item))
+			takeA, takeB = order <= 0, order >= 0
 		}
-		fx, fy := x, y
-		if order > 0 {
-			fx = nil
-		}
-		if order < 0 {
-			fy = nil
-		}
-		if err := f(fx, fy); err != nil {
+		if err := f(ca.at(takeA), cb.at(takeB)); err != nil {
 			return err
 		}
-		if fx != nil {
-			if x, err = pull(nextA); err != nil {
+		if takeA {
+			if err := ca.advance(); err != nil {
 				return err
 			}
 		}
-		if fy != nil {
-			if y, err = pull(nextB); err != nil {
+		if takeB {
+			if err := cb.advance(); err != nil {
 				return err
 			}
 		}
@@ -233,11 +219,21 @@ func merge[T any](a, b iter.Seq2[T, error], id func(*T) schemas.RowID, f func(x,
 	return nil
 }
 
-// pull takes the next item, nil at the end.
-func pull[T any](next func() (T, error, bool)) (*T, error) {
-	v, err, ok := next()
-	if !ok || err != nil {
-		return nil, err
+// cursor is a sequence with one item at hand.
+type cursor[T any] struct {
+	next func() (T, error, bool)
+	item T
+	ok   bool
+}
+
+func (c *cursor[T]) advance() (err error) {
+	c.item, err, c.ok = c.next()
+	return err
+}
+
+func (c *cursor[T]) at(take bool) *T {
+	if !take {
+		return nil
 	}
-	return &v, nil
+	return &c.item
 }
