@@ -133,20 +133,14 @@ func (r *LoginReport) prove(ctx context.Context, target Loginer, s LoginSample) 
 	return nil
 }
 
-// wrongPassword differs from the right one in its last place only: a target
-// that cuts passwords off, or folds their case, is found out.
+// wrongPassword differs from the right one in its last place only, so that a
+// target that cuts passwords off, or folds their case, is found out.
 func wrongPassword(right []byte) string {
+	n := len(right)
+	if n == 0 || right[n-1] < 0x20 || right[n-1] > 0x7d {
+		return string(right) + "#"
+	}
 	wrong := slices.Clone(right)
-	if len(wrong) == 0 {
-		return "x"
-	}
-	last := len(wrong) - 1
-	wrong[last] ^= 1
-	if wrong[last] < 0x20 || wrong[last] > 0x7e {
-		wrong[last] = '#'
-		if right[last] == '#' {
-			wrong[last] = '%'
-		}
-	}
+	wrong[n-1] = right[n-1] ^ 1
 	return string(wrong)
 }

@@ -76,7 +76,7 @@ func (m *merger) column(out *merged, i int, s cellState) {
 		return
 	}
 	out.changed = append(out.changed, c.Name)
-	if s.seen && s.hasBase && !equalCells(c, s.observed, s.base) {
+	if s.seen && s.hasBase && !equalCells(c, s.observed, s.base) && !slices.Contains(out.withheld, c.Name) {
 		out.drift = append(out.drift, c.Name)
 	}
 	if c.Name == "enabled" && !isTrue(eff) && isTrue(now) {

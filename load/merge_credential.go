@@ -19,6 +19,8 @@ type credentialVerdict struct {
 	withheld bool
 	reason   string
 	drift    bool
+	// quiet: legacy did not change it either, so that there is no conflict.
+	quiet bool
 }
 
 // passwords settles credentials by type and date: hashes can't be read back,
@@ -79,6 +81,7 @@ func (p *passwords) merge(base, desired, observed *schemas.Row, dated bool) cred
 	case base != nil && !dated && legacyChanged && base.Values[p.changed] != any(theirs):
 		return p.keepTheirs(v, observed, base, "changed on both sides, and the source gives no date")
 	case theirs > ours:
+		v.quiet = !legacyChanged
 		return p.keepTheirs(v, observed, base, "the target's is newer")
 	case theirs == ours && (base == nil || !legacyChanged):
 		return v

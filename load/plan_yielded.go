@@ -227,7 +227,7 @@ func (p *userPlanner) credential(ctx context.Context, x *person, c *schemas.Row,
 		}
 	}
 	switch {
-	case v.withheld:
+	case v.withheld && !v.quiet:
 		return p.conflict(ctx, schemas.Credentials, c, "the target's password stays: "+v.reason)
 	case v.kind == "":
 		p.settle(schemas.Credentials, Unchanged)

@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+
+	"github.com/parallelrun/parallelrun/schemas"
 )
 
 // Sizes of a plan's files, in lines.
@@ -24,21 +26,27 @@ type lineFile struct {
 	bound  int
 	n      int // files stored
 	lines  int
+	last   [8]byte // prefix of the row that was added last
 	buf    bytes.Buffer
 	stored func(PlanFile)
 }
 
-func (f *lineFile) add(ctx context.Context, v any) error {
+// add appends a line about a row. The rows of one user are never parted, since
+// files may be worked on at the same time.
+func (f *lineFile) add(ctx context.Context, id schemas.RowID, v any) error {
 	data, err := json.Marshal(v)
 	if err != nil {
 		return err
 	}
+	if prefix := [8]byte(id[:8]); f.lines >= f.bound && prefix != f.last {
+		if err := f.cut(ctx); err != nil {
+			return err
+		}
+	}
+	f.last = [8]byte(id[:8])
 	f.buf.Write(data)
 	f.buf.WriteByte('\n')
 	f.lines++
-	if f.lines >= f.bound {
-		return f.cut(ctx)
-	}
 	return nil
 }
 

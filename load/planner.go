@@ -212,7 +212,7 @@ func (p *planner) operation(ctx context.Context, s Section, level string, op Ope
 		}
 	}
 	p.m.Counts.of(op.Table).add(op.Class(), 1)
-	return op.Seq, f.add(ctx, op)
+	return op.Seq, f.add(ctx, op.ID, op)
 }
 
 func (p *planner) section(s Section) *lineFile {
@@ -241,7 +241,7 @@ func (p *planner) find(ctx context.Context, list string, f Finding) error {
 	for _, what := range f.counted(list) {
 		p.m.Found[list][what]++
 	}
-	return p.lists[list].add(ctx, f)
+	return p.lists[list].add(ctx, f.ID, f)
 }
 
 // counted is under which words a finding is counted.

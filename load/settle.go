@@ -200,9 +200,23 @@ func (l *loader) shows(ctx context.Context, it item) (seen bool, targetID string
 	case schemas.Users:
 		return s.user != nil && l.updateShows(it, s.user), "", nil
 	case schemas.Credentials:
-		return l.dependentShows(it, find(s.credentials, it.op.ID)), "", nil
+		return l.dependentShows(it, l.credentialOf(s, &it.subject.Row)), "", nil
 	}
 	return l.dependentShows(it, find(s.memberships, it.op.ID)), "", nil
+}
+
+// credentialOf finds a credential by row id, else by type.
+func (l *loader) credentialOf(s *sight, ours *schemas.Row) *schemas.Row {
+	if r := find(s.credentials, ours.ID); r != nil {
+		return r
+	}
+	shape := l.shapes[schemas.Credentials]
+	for i := range s.credentials {
+		if r := &s.credentials[i]; cell(&shape, r, "type") == cell(&shape, ours, "type") {
+			return r
+		}
+	}
+	return nil
 }
 
 func (l *loader) dependentShows(it item, seen *schemas.Row) bool {
