@@ -453,3 +453,29 @@ func TestDecoderSurvivesDamage(t *testing.T) {
 	}
 	t.Logf("%d of 400 damaged parts were noticed; the rest holds the same rows", errs)
 }
+
+// Damage to an index that slipped past its SHA-256 shows in a block's checksum.
+func TestIndexChecksums(t *testing.T) {
+	store := newMemStore()
+	table := write(t, everyType, typedRows(3000), Options{Put: store.put})
+	index := table.Layers[0].Parts[0].Index
+	r := OpenTable(table, func(ctx context.Context, o Object) (io.ReaderAt, io.Closer, error) {
+		return byteReaderAt(store.objects[o]), nopCloser{}, nil
+	}, ReadOptions{})
+	good := store.objects[index]
+	for _, at := range []int{0, 10, 20, 25, listHead, listHead + 31, listHead + blockOf*indexEntry, len(good) - 40, len(good) - 1} {
+		store.objects[index] = slices.Clone(good)
+		store.objects[index][at] ^= 1
+		var c *Corruption
+		n := 0
+		for _, err := range r.Index(t.Context()) {
+			if err != nil && !errors.As(err, &c) {
+				t.Fatalf("byte %d: got %v, want corruption", at, err)
+			}
+			n++
+		}
+		if c == nil {
+			t.Errorf("byte %d was flipped, and %d entries came without complaint", at, n)
+		}
+	}
+}
