@@ -10,7 +10,7 @@ import (
 var (
 	// ErrNoStore: there is no store here. Make one with Init, or correct the
 	// location.
-	ErrNoStore = errors.New("no store here (make one with: parallelrun init)")
+	ErrNoStore = errors.New("no store here (the first parallelrun run makes it)")
 	// ErrNotEmpty: Init found objects that are not a store's. Choose an empty
 	// place.
 	ErrNotEmpty = errors.New("not empty, and holds no store (choose an empty place)")

@@ -40,7 +40,7 @@ const (
 var (
 	// ErrNoStoreDir: the directory is not there. Make it with the command that
 	// makes stores, or correct the path.
-	ErrNoStoreDir = errors.New("store directory does not exist (make the store with: parallelrun init)")
+	ErrNoStoreDir = errors.New("store directory does not exist (the first parallelrun run makes it)")
 	// ErrNoLinks: the file system can't do what commits need. Put the store on
 	// another file system.
 	ErrNoLinks = errors.New("file system has no hard links, which a store needs (put the store on another file system, such as ext4, xfs, apfs or nfs)")
