@@ -156,7 +156,7 @@ func checkUser(row schemas.Row) error {
 		return refuse(tb, row, "the user name holds characters that the target's database refuses", "mend it in the source or the mapping")
 	case utf8.RuneCountInString(name) > maxColumn:
 		return refuse(tb, row, fmt.Sprintf("the user name is longer than %d characters", maxColumn), "mend it in the source or the mapping")
-	case utf8.RuneCountInString(row.Key) > maxColumn*16:
+	case units(row.Key) > maxUndeclaredValue:
 		return refuse(tb, row, "the legacy key is too long to be kept as an attribute", "choose a shorter key")
 	}
 	return nil

@@ -3,7 +3,9 @@ package keymate
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 
@@ -29,17 +31,34 @@ func (d *directory) role(ctx context.Context, name string) (roleRep, bool, error
 	if r, ok := d.roles[name]; ok {
 		return r, true, nil
 	}
+	if err := d.readRoles(ctx); err != nil {
+		return roleRep{}, false, err
+	}
+	r, ok := d.roles[name]
+	return r, ok, nil
+}
+
+// roleNames lists the realm's roles as they are now.
+func (d *directory) roleNames(ctx context.Context) ([]string, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if err := d.readRoles(ctx); err != nil {
+		return nil, err
+	}
+	return slices.Sorted(maps.Keys(d.roles)), nil
+}
+
+// readRoles reads the realm's roles anew. The caller holds mu.
+func (d *directory) readRoles(ctx context.Context) error {
 	fresh := map[string]roleRep{}
 	err := list(ctx, d.target.http, "list the realm's roles", "/roles", url.Values{"briefRepresentation": {"true"}}, func(r roleRep) error {
 		fresh[r.Name] = r
 		return nil
 	})
-	if err != nil {
-		return roleRep{}, false, err
+	if err == nil {
+		d.roles = fresh
 	}
-	d.roles = fresh
-	r, ok := fresh[name]
-	return r, ok, nil
+	return err
 }
 
 // rolesNamed returns realm roles, or the error that one is missing: an import

@@ -16,7 +16,7 @@ func (t *Target) Login(ctx context.Context, username, password string) (load.Log
 	if t.cfg.ProofClientID == "" {
 		return load.LoginImpossible, nil
 	}
-	k := call{op: "prove a login", method: http.MethodPost, path: "/" + strings.TrimPrefix(t.cfg.TokenURL, t.http.root)}
+	k := call{op: "prove a login", method: http.MethodPost, path: serverPath(t.cfg.TokenURL)}
 	g, status, err := t.http.postForm(ctx, k, t.cfg.TokenURL, t.proofForm(url.Values{
 		"grant_type": {"password"}, "scope": {"openid"}, "username": {username}, "password": {password},
 	}))
@@ -42,7 +42,7 @@ func (t *Target) Login(ctx context.Context, username, password string) (load.Log
 
 func (t *Target) logout(ctx context.Context, refresh string) error {
 	address := strings.TrimSuffix(t.cfg.TokenURL, "/token") + "/logout"
-	k := call{op: "end the session of a login proof", method: http.MethodPost, path: "/" + strings.TrimPrefix(address, t.http.root)}
+	k := call{op: "end the session of a login proof", method: http.MethodPost, path: serverPath(address)}
 	_, status, err := t.http.postForm(ctx, k, address, t.proofForm(url.Values{"refresh_token": {refresh}}))
 	if err == nil && status/100 != 2 {
 		err = &load.Error{Class: load.Transient, Op: k.op, Endpoint: t.http.endpoint(k), Status: status, Hint: "the session ends by itself after the realm's idle time"}

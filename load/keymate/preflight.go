@@ -25,7 +25,10 @@ func (t *Target) Preflight(ctx context.Context) (schemas.TargetProfile, error) {
 	if err := t.rights(ctx); err != nil {
 		return schemas.TargetProfile{}, err
 	}
-	return t.profile(f), nil
+	p := t.profile(f)
+	p.RealmRoles, err = t.names.roleNames(ctx)
+	p.RealmRoles = asSet(append(p.RealmRoles, t.cfg.Roles...))
+	return p, err
 }
 
 // fit refuses a realm whose settings would spoil the load.

@@ -68,7 +68,7 @@ type grantReply struct {
 // grant asks a token endpoint; it may be asked again after passing failures,
 // since a token that nobody received harms nobody.
 func (c *client) grant(ctx context.Context, op, address string, form url.Values) (grantReply, error) {
-	k := call{op: op, method: http.MethodPost, path: "/" + strings.TrimPrefix(address, c.root)}
+	k := call{op: op, method: http.MethodPost, path: serverPath(address)}
 	g, status, err := c.postForm(ctx, k, address, form)
 	if err != nil {
 		return g, err
@@ -88,6 +88,14 @@ func (c *client) grant(ctx context.Context, op, address string, form url.Values)
 		e.Hint = "check the target's url, realm and client"
 	}
 	return g, e
+}
+
+// serverPath names an address in errors: its path alone, as a call has it.
+func serverPath(address string) string {
+	if u, err := url.Parse(address); err == nil {
+		return "/" + u.EscapedPath()
+	}
+	return "//"
 }
 
 // postForm sends a form and reads an answer of the token endpoint, whatever its

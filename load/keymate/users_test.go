@@ -202,6 +202,14 @@ func TestMemberships(t *testing.T) {
 		if len(s.rows[schemas.Memberships]) != 0 {
 			w.t.Errorf("left %v", s.rows[schemas.Memberships])
 		}
+
+		// The last department goes, the membership of the organization alone stays.
+		u = plainUser("m2")
+		u.Memberships = []schemas.Row{membership("m2", "planet", "", nil), membership("m2", "planet", "eng", nil)}
+		u = w.create(u)[0]
+		look("organization beside a department")
+		drop("eng")
+		drop("")
 	})
 }
 
@@ -308,10 +316,12 @@ func TestForeignAccounts(t *testing.T) {
 		}
 
 		// A batch with one of them in it changes nothing and is not known to be ours.
-		err := w.target.CreateUsers(w.ctx, []schemas.Bundle{users[3], users[1]}, w.ids)
-		wantClass(w.t, err, load.Unknown, "")
-		if strings.Contains(err.Error(), "for2") {
-			w.t.Errorf("the error repeats a name: %v", err)
+		for _, i := range []int{0, 1} { // by user name, by e-mail address
+			err := w.target.CreateUsers(w.ctx, []schemas.Bundle{users[3], users[i]}, w.ids)
+			wantClass(w.t, err, load.Unknown, "")
+			if strings.Contains(err.Error(), users[i].User.Key) {
+				w.t.Errorf("the error repeats a name: %v", err)
+			}
 		}
 		if s := w.observe(load.Scope{Users: probes(users...)}); len(s.absent) != 5 {
 			w.t.Errorf("%d absent after a refused batch, want 5", len(s.absent))
