@@ -14,3 +14,6 @@ func DecodeEntry(data []byte) (*Entry, error) { return decodeEntry(data) }
 
 // SetProcess says who a store's leases belong to.
 func SetProcess(s *Store, h Holder) { s.process = func() Holder { return h } }
+
+// TooOld makes tooOld reachable for tests.
+var TooOld = tooOld

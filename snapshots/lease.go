@@ -224,12 +224,15 @@ func (l *Lease) Check() error {
 	return nil
 }
 
-// expired asks the monotonic clock, which no one sets, and the wall clock,
-// which goes on while a machine sleeps.
 func (l *Lease) expired() bool {
 	now := l.s.o.Now()
-	wall := now.Round(0).Sub(l.renewed.Round(0))
-	return now.Sub(l.renewed) >= l.ttl || wall >= l.ttl || wall <= -l.ttl
+	return tooOld(now.Sub(l.renewed), now.Round(0).Sub(l.renewed.Round(0)), l.ttl)
+}
+
+// tooOld looks at the time since a renewal by the monotonic clock, which no one
+// sets, and by the wall clock, which goes on while a machine sleeps.
+func tooOld(monotonic, wall, ttl time.Duration) bool {
+	return monotonic >= ttl || wall >= ttl || wall <= -ttl
 }
 
 // Release gives the target back, so that the next run need not wait. Nothing

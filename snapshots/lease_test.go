@@ -167,20 +167,21 @@ func TestLeaseStoreFails(t *testing.T) {
 	})
 }
 
-// A machine that slept has a lease that is too old, though its monotonic clock
-// stood still.
-func TestLeaseAfterSleep(t *testing.T) {
-	m := initOn(t, &backendtest.Memory{})
-	now := time.Now()
-	s, err := snapshots.Open(t.Context(), m, snapshots.Options{Now: func() time.Time { return now }})
-	if err != nil {
-		t.Fatal(err)
-	}
-	l := acquire(t, s, "r1")
-	l.Close()
-	now = now.Round(0).Add(2 * time.Minute) // no monotonic reading
-	if l.Check() == nil {
-		t.Error("the lease outlived a sleep of two minutes")
+// A machine that slept, or whose clock was set, has a lease that is too old,
+// though its monotonic clock stood still.
+func TestLeaseClocks(t *testing.T) {
+	const s = time.Second
+	for _, c := range []struct {
+		name            string
+		monotonic, wall time.Duration
+		want            bool
+	}{
+		{"fresh", 59 * s, 59 * s, false}, {"old", 60 * s, 60 * s, true}, {"slept", 1 * s, 3600 * s, true},
+		{"clock set forward", 59 * s, 61 * s, true}, {"clock set back", 59 * s, -61 * s, true}, {"clock set back while old", 60 * s, 0, true},
+	} {
+		if got := snapshots.TooOld(c.monotonic, c.wall, 60*s); got != c.want {
+			t.Errorf("%s: %v, want %v", c.name, got, c.want)
+		}
 	}
 }
 

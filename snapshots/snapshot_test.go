@@ -235,3 +235,18 @@ func TestResolve(t *testing.T) {
 		t.Errorf("log and manifest disagree: %v", err)
 	}
 }
+
+// An object that is there under the right name and is not as long as it must
+// be is not relied on.
+func TestReuseOfDamagedObject(t *testing.T) {
+	m := &backendtest.Memory{}
+	s := openOn(t, initOn(t, m))
+	d := writeDraft(t, s, snapshots.WriterOptions{}, 20, nil)
+	name := d.Tables[0].Layers[0].Parts[0].Object.Name()
+	key := "objects/sha256/" + name[:2] + "/" + name[2:4] + "/" + name
+	m.Replace(key, m.Bytes(key)[1:])
+	_, err := tryDraft(t, s, snapshots.WriterOptions{}, 20, nil)
+	if !snapshots.IsCorrupt(err) || !strings.Contains(err.Error(), key) {
+		t.Errorf("got %v", err)
+	}
+}
