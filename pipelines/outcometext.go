@@ -30,6 +30,7 @@ func (o *Outcome) Text(p *ui.Page) {
 	}
 	o.textRejects(p)
 	o.textFound(p)
+	o.textSettings(p)
 	o.textTook(p)
 	o.textVerified(p)
 	o.textProof(p)
@@ -135,6 +136,25 @@ func (o *Outcome) textFound(p *ui.Page) {
 		p.Line("%s", listTitles[list])
 		for _, what := range slices.Sorted(maps.Keys(found)) {
 			p.Line("  %s  %s", ui.Count(found[what]), what)
+		}
+	}
+}
+
+func (o *Outcome) textSettings(p *ui.Page) {
+	if o.Planned == nil {
+		return
+	}
+	for _, l := range []struct {
+		title string
+		lines []string
+	}{{"settings of the target that a load changes first", o.Planned.Prepares}, {"about the target", o.Planned.Remarks}} {
+		if len(l.lines) == 0 {
+			continue
+		}
+		p.Blank()
+		p.Line("%s", l.title)
+		for _, text := range l.lines {
+			p.Line("  %s", text)
 		}
 	}
 }

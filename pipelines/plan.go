@@ -20,6 +20,10 @@ type Plan struct {
 	Fields     load.Fields                 `json:"fields"`
 	Found      map[string]map[string]int64 `json:"found,omitempty"`
 	Brakes     []load.Brake                `json:"brakes,omitempty"`
+	// Prepares is what is changed in the target's settings before the load.
+	Prepares []string `json:"prepares,omitempty"`
+	// Remarks are what an operator should know of the target.
+	Remarks []string `json:"remarks,omitempty"`
 }
 
 // plan compares three ways and stores the operations. at is the run's own time,
@@ -46,10 +50,22 @@ func (r *Runner) plan(ctx context.Context, rec Record, desired, observed snapsho
 	if err := r.commit(ctx, rec.ID, draft, r.targetSet(), StageEffective, parents); err != nil {
 		return nil, err
 	}
+	effective, err := r.open(ctx, draft.Digest)
+	if err != nil {
+		return nil, err
+	}
+	if err := r.checkRoles(ctx, effective, profile); err != nil {
+		return nil, err
+	}
+	prepares, err := r.Target.Prepare(ctx, false)
+	if err != nil {
+		return nil, err
+	}
 	if err := m.Seal(ctx, r.Store, draft.Digest); err != nil {
 		return nil, err
 	}
 	return &Plan{
+		Prepares: prepares, Remarks: profile.Remarks,
 		Digest: m.Digest, Base: m.Base, Observed: m.Observed, Effective: m.Effective, Operations: m.Operations,
 		Counts: m.Counts, Fields: m.Fields, Found: m.Found, Brakes: m.Brakes,
 	}, nil

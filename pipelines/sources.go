@@ -8,36 +8,61 @@ import (
 	"github.com/parallelrun/parallelrun/extract"
 	"github.com/parallelrun/parallelrun/extract/ldif"
 	"github.com/parallelrun/parallelrun/internal/config"
+	"github.com/parallelrun/parallelrun/internal/seal"
 	"github.com/parallelrun/parallelrun/schemas"
 )
 
-// OpenSource opens a configured source. sealer may be nil for one that is only
-// asked for its tables.
-func OpenSource(c *config.Config, name string, sealer extract.Sealer) (extract.Source, error) {
-	s, ok := c.Sources[name]
-	if !ok {
-		return nil, &config.UnknownNameError{Kind: "source", Name: name, Known: slices.Sorted(maps.Keys(c.Sources)), Path: c.Path}
+// OpenSource opens a configured source, whose secrets keys seals.
+func OpenSource(c *config.Config, name string, keys *seal.Keyring) (extract.Source, error) {
+	s, err := sourceOf(c, name)
+	if err != nil {
+		return nil, err
 	}
-	if s.LDIF == nil {
-		return nil, fmt.Errorf("%s: source %s: kind %q is not known", c.Path, name, s.Kind)
+	o := ldif.Options{Namespace: s.Namespace}
+	if keys != nil { // a nil *Keyring would not be a nil Sealer
+		o.Sealer = keys
 	}
-	src, err := ldif.Open(ldifConfig(s.LDIF), ldif.Options{Namespace: s.Namespace, Sealer: sealer})
+	src, err := ldif.Open(ldifConfig(s.LDIF), o)
 	if err != nil {
 		return nil, fmt.Errorf("source %s: %w", name, err)
 	}
 	return src, nil
 }
 
+func sourceOf(c *config.Config, name string) (config.Source, error) {
+	s, ok := c.Sources[name]
+	if !ok {
+		return s, &config.UnknownNameError{Kind: "source", Name: name, Known: slices.Sorted(maps.Keys(c.Sources)), Path: c.Path}
+	}
+	if s.LDIF == nil {
+		return s, fmt.Errorf("%s: source %s: kind %q is not known", c.Path, name, s.Kind)
+	}
+	return s, nil
+}
+
 // LegacyTables are the tables that a configured source declares, for compiling
 // a mapping without reading anything.
 func LegacyTables(c *config.Config, name string) ([]schemas.Table, error) {
-	src, err := OpenSource(c, name, nil)
+	s, err := sourceOf(c, name)
 	if err != nil {
 		return nil, err
 	}
-	defer src.Close()
+	return TablesOf(s)
+}
+
+// TablesOf is LegacyTables of one source. Its error says what the source's own
+// package makes of the configuration.
+func TablesOf(s config.Source) ([]schemas.Table, error) {
+	if s.LDIF == nil {
+		return nil, nil
+	}
+	own := ldifConfig(s.LDIF)
+	specs, err := own.Declare()
+	if err != nil {
+		return nil, err
+	}
 	var tables []schemas.Table
-	for _, spec := range src.Tables() {
+	for _, spec := range specs {
 		tables = append(tables, spec.Table)
 	}
 	return tables, nil

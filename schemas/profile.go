@@ -52,6 +52,8 @@ type TargetProfile struct {
 	ReservedAttributes []string
 	// RequiredActions lists the names that the target knows.
 	RequiredActions []string
+	// RealmRoles are the roles that the target has, or that preparing it makes.
+	RealmRoles []string
 
 	// Remarks are what an operator should know of the target before a run, one
 	// sentence each; none of it stops the run.

@@ -15,8 +15,15 @@ var commands = []func(*app) *cobra.Command{
 	newInit,
 	newConfig,
 	newKey,
+	newPlan,
+	newLoad,
+	newRun,
+	newResume,
+	newVerify,
+	newRuns,
 	newSnapshots,
 	newSandbox,
+	newDemo,
 	newVersion,
 }
 

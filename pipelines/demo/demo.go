@@ -96,7 +96,7 @@ func writeLegacy(path string, gen legacygen.Config) (*legacygen.Counts, error) {
 }
 
 // writeLogins writes the passwords of those whose login must work, a real
-// migration's test accounts: key, password, in the order of the directory.
+// migration's test accounts: key, password and scheme, in the order of the directory.
 func writeLogins(path string, gen legacygen.Config) (err error) {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
@@ -105,7 +105,7 @@ func writeLogins(path string, gen legacygen.Config) (err error) {
 	defer func() { err = errors.Join(err, f.Close()) }()
 	buf := bufio.NewWriter(f)
 	w := csv.NewWriter(buf)
-	if err := w.Write([]string{"key", "password"}); err != nil {
+	if err := w.Write([]string{"key", "password", "scheme"}); err != nil {
 		return err
 	}
 	for l, err := range legacygen.Logins(gen) {
@@ -115,7 +115,7 @@ func writeLogins(path string, gen legacygen.Config) (err error) {
 		if !l.Expected() {
 			continue
 		}
-		if err := w.Write([]string{l.Key, l.Password}); err != nil {
+		if err := w.Write([]string{l.Key, l.Password, l.Scheme}); err != nil {
 			return err
 		}
 	}

@@ -1,0 +1,77 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+
+	"github.com/parallelrun/parallelrun/internal/ui"
+	"github.com/parallelrun/parallelrun/pipelines"
+)
+
+func newRuns(a *app) *cobra.Command {
+	return newGroup("runs", "Runs and what became of them", newRunsList(a), newRunsShow(a))
+}
+
+// runsView is the data of `runs list`.
+type runsView struct {
+	Runs []pipelines.Summary `json:"runs"`
+}
+
+func (v runsView) Text(p *ui.Page) {
+	t := ui.NewTable("run", "migration", "target", "apply", "state", "last step", "started")
+	for _, r := range v.Runs {
+		t.Row(r.ID, r.Migration, r.Target, yesNo(r.Apply), string(r.State), r.LastStep, r.Created.Local().Format("2006-01-02 15:04:05"))
+	}
+	p.Table(t)
+	if len(v.Runs) == 0 {
+		p.Line("no runs yet; start one with `parallelrun run`")
+	}
+}
+
+func yesNo(b bool) string {
+	if b {
+		return "yes"
+	}
+	return "no"
+}
+
+func newRunsList(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:   "list",
+		Short: "List the runs, the newest last",
+		Args:  exactly(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			s, err := a.readStore(cmd.Context())
+			if err != nil {
+				return err
+			}
+			runs, err := pipelines.Summaries(cmd.Context(), s)
+			if err != nil {
+				return err
+			}
+			return a.out.Print(runsView{Runs: runs})
+		},
+	}
+}
+
+func newRunsShow(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:   "show [run]",
+		Short: "Show what a run (default: the latest) came to",
+		Args:  between(0, "run"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			s, err := a.readStore(cmd.Context())
+			if err != nil {
+				return err
+			}
+			id := "latest"
+			if len(args) > 0 {
+				id = args[0]
+			}
+			out, err := pipelines.ReadOutcome(cmd.Context(), s, id)
+			if err != nil {
+				return err
+			}
+			return a.out.Print(out)
+		},
+	}
+}
