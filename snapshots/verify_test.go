@@ -143,3 +143,16 @@ func TestVerifyUnreachable(t *testing.T) {
 		t.Errorf("cancelled: %v", err)
 	}
 }
+
+// A log that gives a snapshot another's manifest is found out.
+func TestVerifyLogAndManifestDisagree(t *testing.T) {
+	s := openOn(t, initOn(t, &backendtest.Memory{}))
+	d := writeDraft(t, s, snapshots.WriterOptions{}, 3, nil)
+	if _, err := s.Commit(t.Context(), snapshots.Change{Actions: []snapshots.Action{
+		snapshots.SnapshotAction{Digest: digest(5), Manifest: d.Manifest, Dataset: "hr", Stage: "legacy"}}}); err != nil {
+		t.Fatal(err)
+	}
+	if r := verify(t, s, snapshots.VerifyNames); len(r.Findings) != 1 || !strings.Contains(r.Findings[0].What, "the log says") {
+		t.Errorf("findings %v", r.Findings)
+	}
+}
