@@ -66,6 +66,9 @@ func TestPrepare(t *testing.T) {
 		if !p.UndeclaredAttributes || !slices.Contains(p.DeclaredAttributes, "legacyId") || len(p.PasswordSchemes) != 6 {
 			w.t.Errorf("profile %+v", p)
 		}
+		if !slices.Contains(p.RealmRoles, "employee") || !slices.Contains(p.RealmRoles, "default-roles-"+w.cfg.Realm) {
+			w.t.Errorf("roles %q", p.RealmRoles)
+		}
 		for name, tb := range schemas.Entities() {
 			for _, c := range tb.Columns {
 				if p.Columns[name][c.Name].Support == "" {
