@@ -227,7 +227,7 @@ func TestRoundTrip(t *testing.T) {
 // The digest and the parts' bytes depend on the rows alone: not on workers,
 // memory, order or size of batches; the digest not on part bounds either.
 func TestSameDigestHoweverWritten(t *testing.T) {
-	rows := typedRows(4000)
+	rows := typedRows(1500)
 	type variant struct {
 		name    string
 		o       Options
@@ -235,7 +235,7 @@ func TestSameDigestHoweverWritten(t *testing.T) {
 		shuffle bool
 		writers int
 	}
-	base := Bounds{Rows: 500}
+	base := Bounds{Rows: 200}
 	var first Table
 	for _, v := range []variant{
 		{"one worker", Options{Workers: 1, Bounds: base}, 1000, false, 1},
