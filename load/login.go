@@ -101,8 +101,15 @@ func (r *LoginReport) enough(schemes []string, perScheme int) bool {
 	})
 }
 
+// prove tries a wrong password first, then the right one: that clears the
+// count of failed logins, and a target that hashes anew at the first login
+// does so after its last look at the migrated hash.
 func (r *LoginReport) prove(ctx context.Context, target Loginer, s LoginSample) error {
 	proof := r.Schemes[s.Scheme]
+	wrong, err := target.Login(ctx, s.Username, wrongPassword(s.Password))
+	if err != nil {
+		return err
+	}
 	got, err := target.Login(ctx, s.Username, string(s.Password))
 	if err != nil {
 		return err
@@ -121,10 +128,6 @@ func (r *LoginReport) prove(ctx context.Context, target Loginer, s LoginSample) 
 	default:
 		proof.Refused++
 		r.Refused = append(r.Refused, s.ID)
-	}
-	wrong, err := target.Login(ctx, s.Username, wrongPassword(s.Password))
-	if err != nil {
-		return err
 	}
 	if wrong != LoginRefused && wrong != LoginImpossible {
 		proof.WrongAccepted++

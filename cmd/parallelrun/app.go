@@ -65,10 +65,14 @@ func (a *app) prepare() error {
 const minMemory config.Size = 64 << 20
 
 // limitMemory tells the garbage collector about the limit. What Go does not
-// count (the program itself, its threads) gets the rest.
+// count (the program itself, its threads) gets the rest. Below the limit the
+// collector may be lazy: memory that was granted is there to be used.
 func limitMemory(limit config.Size) {
 	if os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(int64(limit) / 10 * 9)
+	}
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(400)
 	}
 }
 

@@ -15,7 +15,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
+	"regexp"
 
 	"github.com/parallelrun/parallelrun/internal/legacygen"
 	"github.com/parallelrun/parallelrun/internal/seal"
@@ -29,9 +29,13 @@ const (
 	markerFile = ".parallelrun-demo"
 )
 
-// cheap are edits of the starting set that make it fit for a demo: passwords
-// that are worth nothing need no costly hash.
-var cheap = strings.NewReplacer("iterations: 27500", "iterations: 1000 # cheap, for a demo only")
+// iterations is the cost of hashing passwords that stood in clear text.
+// Passwords that are worth nothing need no costly hash.
+var iterations = regexp.MustCompile(`(?m)^(\s*)iterations: \d+`)
+
+func cheap(data []byte) []byte {
+	return iterations.ReplaceAll(data, []byte("${1}iterations: 1000 # cheap, for a demo only"))
+}
 
 // Prepare empties the stage, if an earlier demo left it, and sets it: the
 // starting set, the generated directory, the logins that prove it, a key.
@@ -79,7 +83,7 @@ func writeAll(dir string, files map[string][]byte) error {
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 			return err
 		}
-		if err := os.WriteFile(path, []byte(cheap.Replace(string(data))), 0o644); err != nil {
+		if err := os.WriteFile(path, cheap(data), 0o644); err != nil {
 			return err
 		}
 	}

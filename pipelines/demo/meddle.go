@@ -105,33 +105,36 @@ func (m *meddler) editTitles(ctx context.Context, n int) error {
 	return nil
 }
 
-// removeMemberships takes n members out of a department.
+type idOnly struct {
+	ID string `json:"id"`
+}
+
+// removeMemberships takes n people out of their organization, of those who are
+// in one department: so exactly n memberships are gone.
 func (m *meddler) removeMemberships(ctx context.Context, n int) error {
-	type idOnly struct {
-		ID string `json:"id"`
-	}
 	var organizations []idOnly
 	if err := m.do(ctx, http.MethodGet, "/organizations?max=100", nil, &organizations); err != nil {
 		return err
 	}
 	for _, o := range organizations {
-		var departments []idOnly
-		if err := m.do(ctx, http.MethodGet, "/organizations/"+o.ID+"/groups?max=100", nil, &departments); err != nil {
+		var members []idOnly
+		if err := m.do(ctx, http.MethodGet, fmt.Sprintf("/organizations/%s/members?max=%d", o.ID, 20*n), nil, &members); err != nil {
 			return err
 		}
-		for _, d := range departments {
-			path := "/organizations/" + o.ID + "/groups/" + d.ID + "/members"
-			var members []idOnly
-			if err := m.do(ctx, http.MethodGet, fmt.Sprintf("%s?max=%d", path, n), nil, &members); err != nil {
+		for _, u := range members {
+			member := "/organizations/" + o.ID + "/members/" + u.ID
+			var departments []idOnly
+			if err := m.do(ctx, http.MethodGet, member+"/groups", nil, &departments); err != nil {
 				return err
 			}
-			for _, u := range members {
-				if err := m.do(ctx, http.MethodDelete, path+"/"+u.ID, nil, nil); err != nil {
-					return err
-				}
-				if n--; n == 0 {
-					return nil
-				}
+			if len(departments) != 1 {
+				continue
+			}
+			if err := m.do(ctx, http.MethodDelete, member, nil, nil); err != nil {
+				return err
+			}
+			if n--; n == 0 {
+				return nil
 			}
 		}
 	}
