@@ -126,6 +126,21 @@ func TestLoadIsTheSameHoweverItIsCut(t *testing.T) {
 	}
 }
 
+// Ranges are worked on at the same time, but the rows of one user never are.
+func TestOneUsersOperationsNeverOverlap(t *testing.T) {
+	s := village(30)
+	o := noBrake
+	o.RangeOps = 1
+	p := s.plan(t, "run", o)
+	s.target.Fault = func(loadtest.Call) loadtest.Fault { return loadtest.Fault{Slow: 2 * time.Millisecond} }
+	if _, err := s.load(t, p, load.LoadOptions{Concurrency: 16}); err != nil {
+		t.Fatal(err)
+	}
+	if v := s.target.Violations(); len(v) > 0 {
+		t.Errorf("violations: %v", v)
+	}
+}
+
 // A fault at call 0, then 1, then 2, until a load has no such call: each time
 // the load comes to the same end by itself.
 func TestLoadSurvivesOneFaultAnywhere(t *testing.T) {
@@ -255,9 +270,18 @@ func crash(t *testing.T, s *states, p planned, n int64, commit bool, o load.Load
 	}
 	in = s.loadInput(t, p, o)
 	in.LedgerDir, in.Options.Retry = durable, load.FastPolicy()
+	looked := false
+	s.target.Fault = func(c loadtest.Call) loadtest.Fault {
+		if looked = looked || c.Op == "observe"; !looked {
+			t.Errorf("resume after a crash at call %d: %q was sent before anything was looked up", n, c.Op)
+			looked = true
+		}
+		return loadtest.Fault{}
+	}
 	if _, err := load.Load(t.Context(), in); err != nil {
 		t.Fatalf("resume after a crash at call %d: %v", n, err)
 	}
+	s.target.Fault = nil
 	return true
 }
 

@@ -77,10 +77,18 @@ func (p *userPlanner) stray(ctx context.Context, x *person) error {
 	if x.observed.user == nil {
 		return nil
 	}
-	for _, m := range x.observed.memberships {
-		p.use(schemas.Memberships, &m)
-	}
+	p.useAll(x)
 	return p.find(ctx, ListExtra, Finding{Table: schemas.Users, ID: x.id, Key: x.observed.user.Key, Reason: "ours by its id, but in neither base nor legacy"})
+}
+
+// useAll notes what a user is in that the plan leaves alone.
+func (p *userPlanner) useAll(x *person) {
+	if x.observed.user != nil {
+		p.use(schemas.Users, x.observed.user)
+	}
+	for _, d := range x.observed.dependents() {
+		p.use(d.table, d.row)
+	}
 }
 
 // dependent is a row that belongs to a user.
@@ -150,6 +158,7 @@ func (p *userPlanner) keep(ctx context.Context, x *person) error {
 // standsAsItIs writes what the target holds of a user in base to effective, and
 // keeps base.
 func (p *userPlanner) standsAsItIs(ctx context.Context, x *person) error {
+	p.useAll(x)
 	there := !x.looked || x.observed.user != nil
 	if x.base.user == nil {
 		return nil
