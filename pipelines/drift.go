@@ -70,7 +70,8 @@ func (r *Runner) Drift(ctx context.Context, rows int) (*Drift, error) {
 		return nil, err
 	}
 	out := &Drift{Target: r.TargetName, Base: base.Digest(), Observed: seen.Snapshot, From: seen.From, To: seen.To, Rows: base.Rows(schemas.Users)}
-	return out, out.compare(ctx, base, observed, rows)
+	err = out.compare(ctx, base, observed, rows)
+	return out, err
 }
 
 // compare diffs the tables that both sides have.

@@ -94,7 +94,7 @@ func writeReport(path string, write func(*bufio.Writer) error) error {
 	if err != nil {
 		return fail(err)
 	}
-	defer os.Remove(f.Name())
+	defer func() { _ = os.Remove(f.Name()) }() // gone once it was renamed
 	w := bufio.NewWriter(f)
 	err = errors.Join(write(w), w.Flush(), f.Chmod(0o644), f.Close())
 	if err != nil {

@@ -35,5 +35,6 @@ func (d *Digest) UnmarshalText(b []byte) error {
 // ParseDigest reads the text form.
 func ParseDigest(s string) (Digest, error) {
 	var d Digest
-	return d, d.UnmarshalText([]byte(s))
+	err := d.UnmarshalText([]byte(s))
+	return d, err
 }

@@ -8,10 +8,12 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/parallelrun/parallelrun/extract"
 	"github.com/parallelrun/parallelrun/internal/config"
 	"github.com/parallelrun/parallelrun/internal/seal"
 	"github.com/parallelrun/parallelrun/internal/ui"
 	"github.com/parallelrun/parallelrun/load"
+	"github.com/parallelrun/parallelrun/pipelines"
 	"github.com/parallelrun/parallelrun/snapshots"
 	"github.com/parallelrun/parallelrun/snapshots/local"
 	"github.com/parallelrun/parallelrun/transform"
@@ -49,7 +51,15 @@ var exitRules = []exitRule{
 	{ui.Refused, as[*config.UnknownNameError]},
 	{ui.Refused, as[*config.UnresolvedError]},
 	{ui.Refused, as[*config.Problem]},
-	{ui.Failed, is(context.Canceled)},
+	{ui.Refused, as[*extract.Error]},
+	{ui.Refused, is(extract.ErrNoKey)},
+	{ui.Refused, as[*pipelines.DuplicateKeyError]},
+	{ui.Refused, as[*pipelines.RejectError]},
+	{ui.Refused, as[*pipelines.UnknownRolesError]},
+	{ui.Refused, as[*load.BrakeError]},
+	{ui.Refused, is(load.ErrPlanStale, load.ErrPlanDamaged, pipelines.ErrUnknownRun)},
+	{ui.Unreachable, is(load.ErrUnavailable)},
+	{ui.Failed, is(load.ErrInterrupted, context.Canceled)},
 }
 
 // exitCode is the exit code for what a command returned. A Failure says its

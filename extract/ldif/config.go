@@ -175,7 +175,8 @@ func compileTable(tc TableConfig, secret map[string]bool) (*table, error) {
 	if err != nil {
 		return fail("%w", err)
 	}
-	return t, t.shape(tc.Name, tc.Key, cols)
+	err = t.shape(tc.Name, tc.Key, cols)
+	return t, err
 }
 
 // columns puts the columns that every table has before the declared ones.
@@ -230,7 +231,8 @@ func catchAll(tables []*table, secret map[string]bool) (*table, error) {
 	if err != nil {
 		return nil, err
 	}
-	return t, t.shape(CatchAll, tables[0].spec.Key, cols)
+	err = t.shape(CatchAll, tables[0].spec.Key, cols)
+	return t, err
 }
 
 // mutableKeys are attributes that change when a person or a name does.

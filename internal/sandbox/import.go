@@ -135,7 +135,7 @@ func (c *call) partialImport() reply {
 		}
 	}
 	for _, p := range plan {
-		id := ""
+		var id string
 		switch p.action {
 		case "SKIPPED":
 			out.Skipped++

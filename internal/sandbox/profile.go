@@ -79,7 +79,6 @@ type userChange struct {
 	email       string
 	first, last *string
 	attributes  []attribute
-	emailIsNew  bool
 }
 
 var basicAttributes = []string{"username", "email", "firstName", "lastName"}

@@ -87,7 +87,7 @@ func (s *Server) StartAt(ctx context.Context, address string) (string, error) {
 	stop := context.AfterFunc(ctx, func() { s.started.Close() })
 	go func() {
 		defer stop()
-		s.started.Serve(l) // returns once closed; there is nobody left to tell
+		_ = s.started.Serve(l) // returns once closed; there is nobody left to tell
 	}()
 	return "http://" + l.Addr().String(), nil
 }

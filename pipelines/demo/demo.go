@@ -40,7 +40,7 @@ func cheap(data []byte) []byte {
 // Prepare empties the stage, if an earlier demo left it, and sets it: the
 // starting set, the generated directory, the logins that prove it, a key.
 func Prepare(dir string, set map[string][]byte, gen legacygen.Config) (*legacygen.Counts, error) {
-	if err := clear(dir); err != nil {
+	if err := empty(dir); err != nil {
 		return nil, err
 	}
 	if err := writeAll(dir, set); err != nil {
@@ -60,9 +60,9 @@ func Prepare(dir string, set map[string][]byte, gen legacygen.Config) (*legacyge
 	return counts, err
 }
 
-// clear removes what an earlier demo left. A folder that is not a demo's is
+// empty removes what an earlier demo left. A folder that is not a demo's is
 // never touched.
-func clear(dir string) error {
+func empty(dir string) error {
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, os.ErrNotExist) || err == nil && len(entries) == 0 {
 		return nil

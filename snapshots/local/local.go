@@ -122,7 +122,7 @@ func (b *Backend) Create(ctx context.Context, key string, body io.ReadSeeker) er
 
 // withHint adds the next step to errors that a person can do something about.
 func withHint(err error) error {
-	hint := ""
+	var hint string
 	switch {
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
 		hint = "free space there, then run the command again; what was committed is safe"

@@ -32,7 +32,6 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 type listWriter struct {
 	b     []byte
 	size  int // of an entry
-	rows  int64
 	block int // where the block under way starts
 }
 
