@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/parallelrun/parallelrun/schemas"
@@ -170,10 +171,13 @@ func TestNoSecretGetsOut(t *testing.T) {
 // spillReader reads what lies in a folder, open files that have no name too.
 type spillReader struct {
 	dir  string
+	mu   sync.Mutex
 	seen bytes.Buffer
 }
 
 func (s *spillReader) look() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if s.seen.Len() > 8<<20 {
 		return
 	}

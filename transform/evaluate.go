@@ -190,6 +190,9 @@ func (ev *evaluator) columns(c *candidate, v *rowView) {
 	}
 	switch c.rule.entity.id {
 	case userEntity:
+		if i := c.rule.entity.table.Column("enabled"); c.values[i] == nil {
+			c.values[i] = false // never the wider of the two
+		}
 		if ev.lowerCase {
 			c.lower("username")
 			c.lower("email")

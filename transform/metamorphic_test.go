@@ -17,6 +17,12 @@ import (
 func dirty(t testing.TB, people int) *memory {
 	rng := rand.New(rand.NewPCG(7, 11))
 	m := directory()
+	table := legacyTable("assignments", "person:string", "org:string", "kind:string", "roles:list<string>", "since:timestamp", "secret:list<secret>")
+	m.names, m.tables["assignments"] = append(m.names, "assignments"), &table
+	for i := range people {
+		m.add("assignments", fmt.Sprintf("A%d", i), cells{"person": fmt.Sprintf("uid=User%d,dc=x", i%(people/5)), "org": fmt.Sprintf("o=org%d", rng.IntN(2)*3+1),
+			"kind": "member", "roles": []string{fmt.Sprint("r", i)}, "since": int64(i)})
+	}
 	for i := range 5 {
 		m.add("orgs", fmt.Sprintf("O%d", i), cells{"dn": fmt.Sprintf("o=org%d", i), "o": fmt.Sprintf("org%d", i/2*2), "title": fmt.Sprintf("Org %d", i)})
 	}
@@ -49,7 +55,7 @@ func dirty(t testing.TB, people int) *memory {
 func TestMetamorphic(t *testing.T) {
 	m := dirty(t, 3000)
 	const merge = "    merge: {by: 'int(row.number) % 9 == 0 ? row.number : \"\"', prefer: row.changed}\n    groups: {lookup: groups"
-	mapping := loadText(t, replaceOnce(t, directoryMapping, "    groups: {lookup: groups", merge), m)
+	mapping := loadText(t, replaceOnce(t, assignmentsMapping, "    groups: {lookup: groups", merge), m)
 	want, wantReport := runMapping(t, m, mapping, func(in *Input) { in.Workers = 1 })
 	for _, e := range wantReport.Entities[:entityCount] {
 		if e.Yielded == 0 || e.Rejected == 0 {

@@ -42,7 +42,8 @@ type Input struct {
 	TempDir string
 	// Workers is how many rows are worked on at once; zero is one per CPU.
 	Workers int
-	// Progress, if set, is told how many rows of a stage are done.
+	// Progress, if set, is told how many rows of a stage are done, by several
+	// goroutines at once.
 	Progress func(stage string, rows int64)
 }
 
