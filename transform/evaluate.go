@@ -6,7 +6,6 @@ import (
 	"errors"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -212,7 +211,7 @@ func (r *rule) gives(column string) bool {
 func (c *candidate) lower(column string) {
 	i := c.rule.entity.table.Column(column)
 	s, _ := c.values[i].(string)
-	if l := strings.ToLower(s); l != s {
+	if l := schemas.LowerLogin(s); l != s {
 		c.values[i], c.marks[i] = l, markChanged
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/parallelrun/parallelrun/schemas"
 )
 
 // userKey orders users by row id, those that count before excluded ones, and
@@ -62,7 +64,7 @@ func (r *run) addIdentities(c *candidate, userKey []byte) error {
 			continue
 		}
 		if r.in.Profile.LowerCase {
-			text = strings.ToLower(text)
+			text = schemas.LowerLogin(text)
 		}
 		h := hashValue(text)
 		key := append(append(h[:], k.kind), userKey...)

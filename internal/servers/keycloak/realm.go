@@ -20,7 +20,7 @@ const (
 // migratorRoles are the rights of the migrator, all of the client realm-management. Those that the server does not know are left out.
 var migratorRoles = []string{
 	"manage-users", "manage-realm", "manage-organizations", "view-users", "view-realm", "view-organizations",
-	"view-events", "query-users", "query-groups", "query-clients", "query-realms",
+	"view-clients", "view-identity-providers", "view-events", "query-users", "query-groups", "query-clients", "query-realms",
 }
 
 // RealmOptions say how a realm differs from one that is ready for a migration. The zero value does not.
