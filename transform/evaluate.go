@@ -18,7 +18,6 @@ type evaluator struct {
 	m         *Mapping
 	namespace string
 	lowerCase bool
-	sources   map[string]*sourceTable
 }
 
 // sourceTable is one legacy table of a run.

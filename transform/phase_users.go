@@ -24,8 +24,6 @@ func userKey(c *candidate) []byte {
 	return binary.BigEndian.AppendUint16(k, uint16(c.rule.index))
 }
 
-const userKeyLen = 16 + 1 + 16 + 2
-
 // admitUser hands a user, alone or merged, to the joins.
 func (r *run) admitUser(c *candidate) error {
 	k := userKey(c)

@@ -67,7 +67,10 @@ func Run(ctx context.Context, in Input, out RowWriter) (*Report, error) {
 	report := r.totals.report(r.out)
 	report.Spilled = r.spilled()
 	report.addTemplates(r)
-	return report, report.Check()
+	if err := report.Check(); err != nil {
+		return nil, err
+	}
+	return report, nil
 }
 
 func (in *Input) defaults() {
