@@ -235,6 +235,7 @@ func crash(t *testing.T, s *states, p planned, n int64, commit bool, o load.Load
 	killed := errors.New("killed")
 	var dead atomic.Bool
 	var once sync.Once
+	var last loadtest.Call
 	p.files.OnPut = func(string) error {
 		if dead.Load() {
 			return killed
@@ -245,6 +246,7 @@ func crash(t *testing.T, s *states, p planned, n int64, commit bool, o load.Load
 		if c.N >= before+n {
 			once.Do(func() {
 				dead.Store(true)
+				last = c
 				copyDir(t, in.LedgerDir, durable)
 			})
 			if commit && c.N == before+n {
@@ -270,11 +272,16 @@ func crash(t *testing.T, s *states, p planned, n int64, commit bool, o load.Load
 	}
 	in = s.loadInput(t, p, o)
 	in.LedgerDir, in.Options.Retry = durable, load.FastPolicy()
-	looked := false
+	var mu sync.Mutex
+	looked := map[schemas.RowID]bool{}
 	s.target.Fault = func(c loadtest.Call) loadtest.Fault {
-		if looked = looked || c.Op == "observe"; !looked {
-			t.Errorf("resume after a crash at call %d: %q was sent before anything was looked up", n, c.Op)
-			looked = true
+		mu.Lock()
+		defer mu.Unlock()
+		for _, u := range c.Users {
+			if c.Op != "observe" && !looked[u] && slices.Contains(last.Users, u) {
+				t.Errorf("resume after a crash at call %d: %q was sent before its users were looked up", n, c.Op)
+			}
+			looked[u] = true
 		}
 		return loadtest.Fault{}
 	}
@@ -434,6 +441,26 @@ func TestGuiltyRowsFailAlone(t *testing.T) {
 	}
 	if v := s.target.Violations(); len(v) > 0 {
 		t.Errorf("violations: %v", v)
+	}
+}
+
+// Names move on: anna takes bert's, bert carl's, and a new user anna's.
+func TestRenamesThatFollowEachOther(t *testing.T) {
+	for _, concurrency := range []int{1, 4} {
+		s := newStates()
+		for _, side := range []string{"base", "observed"} {
+			s.parse(side, "user 1 username=anna enabled=true\nuser 2 username=bert enabled=true\nuser 3 username=carl enabled=true")
+		}
+		s.parse("desired", "user 1 username=bert enabled=true\nuser 2 username=carl enabled=true\nuser 3 username=dora enabled=true\nuser 4 username=emil enabled=true")
+		p := s.plan(t, "run", noBrake)
+		res, err := s.load(t, p, load.LoadOptions{Concurrency: concurrency})
+		if err != nil || len(res.Failures) > 0 {
+			t.Fatalf("%v, failures %+v", err, res)
+		}
+		again := &states{base: s.fold(t, p), desired: s.desired, target: s.target, structure: true}
+		if second := again.plan(t, "second", noBrake); second.Operations != 0 {
+			t.Errorf("a second plan has work to do:\n%s", describe(t, second))
+		}
 	}
 }
 

@@ -171,8 +171,9 @@ type loader struct {
 	readable map[string]columns
 
 	stats
-	mu     sync.Mutex // guards failed, calls of progress, shipping
+	mu     sync.Mutex // guards failed and later, and calls of progress
 	failed map[schemas.RowID]string
+	later  []postponed
 }
 
 // task is some operations that one worker carries out one after another: a
@@ -213,7 +214,10 @@ func (l *loader) section(ctx context.Context, s Section, ranges []Range) error {
 		}
 		return nil
 	}
-	return l.crew(ctx, ranges)
+	if err := l.crew(ctx, ranges); err != nil {
+		return err
+	}
+	return l.secondTries(ctx)
 }
 
 // crew starts workers, hands them the tasks of the ranges, and waits for all.
@@ -224,8 +228,10 @@ func (l *loader) crew(ctx context.Context, ranges []Range) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
 		defer close(tasks)
+		w := &walk{}
+		defer w.close()
 		for _, r := range ranges {
-			if err := l.rangeTasks(ctx, r, tasks); err != nil {
+			if err := l.rangeTasks(ctx, w, r, tasks); err != nil {
 				return err
 			}
 		}
@@ -247,9 +253,60 @@ func (l *loader) crew(ctx context.Context, ranges []Range) error {
 	return l.ship(ctx, 1)
 }
 
+// postponed is an operation that was refused because another row has the name
+// it wants. That row may give it up in the same section.
+type postponed struct {
+	it      item
+	outcome Outcome
+}
+
+// postpone keeps an operation for a second try.
+func (l *loader) postpone(it item, o Outcome) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.later = append(l.later, postponed{it, o})
+}
+
+// secondTries tries what was postponed again, as long as that helps any. The
+// rest failed.
+func (l *loader) secondTries(ctx context.Context) error {
+	for {
+		l.mu.Lock()
+		list := l.later
+		l.later = nil
+		l.mu.Unlock()
+		if len(list) == 0 {
+			return l.ship(ctx, 1)
+		}
+		for _, p := range list {
+			try := func() error { return l.apply(ctx, p.it, false) }
+			if p.it.op.Kind == Create {
+				try = func() error { return l.createUsers(ctx, []item{p.it}, false) }
+			}
+			if err := try(); err != nil {
+				return err
+			}
+		}
+		if len(l.later) == len(list) {
+			return l.giveUp()
+		}
+	}
+}
+
+func (l *loader) giveUp() error {
+	list := l.later
+	l.later = nil
+	for _, p := range list {
+		if err := l.record(p.it, p.outcome); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // rangeTasks hands out what is not done yet of a range. A range that was
 // recorded before may have been sent in part: its rows are looked up first.
-func (l *loader) rangeTasks(ctx context.Context, r Range, tasks chan<- task) error {
+func (l *loader) rangeTasks(ctx context.Context, w *walk, r Range, tasks chan<- task) error {
 	ops, err := l.plan.ReadRange(ctx, l.in.Files, r)
 	if err != nil {
 		return err
@@ -262,7 +319,7 @@ func (l *loader) rangeTasks(ctx context.Context, r Range, tasks chan<- task) err
 	if err != nil {
 		return err
 	}
-	items, err := l.subjects(ctx, r, open)
+	items, err := l.subjects(ctx, w, r, open)
 	if err != nil {
 		return err
 	}

@@ -165,6 +165,10 @@ func (l *loader) refused(ctx context.Context, it item, attempt int, e *Error, lo
 	case s.foreign != "":
 		o.Message = fmt.Sprintf("an account with the same %s is already there: %s", s.foreign, o.Message)
 	}
+	if e.Status == http.StatusConflict {
+		l.postpone(it, o)
+		return nil
+	}
 	return l.record(it, o)
 }
 
@@ -250,6 +254,10 @@ func (l *loader) refusedOne(ctx context.Context, it item, attempt int, e *Error,
 	o := Outcome{Result: OutcomeFailed, Class: e.Class, Attempts: attempt, Message: e.Error()}
 	if e.Class == Unknown && e.Status == 0 {
 		o.Result = OutcomeUnknown
+	}
+	if e.Status == http.StatusConflict && it.op.Table == schemas.Users {
+		l.postpone(it, o)
+		return nil
 	}
 	return l.record(it, o)
 }

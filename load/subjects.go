@@ -1,9 +1,11 @@
 package load
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 
 	"github.com/parallelrun/parallelrun/schemas"
@@ -31,24 +33,19 @@ func noSubject(op Operation) error {
 	return fmt.Errorf("operation %d, %s %q: %w (verify the store, then make a new plan)", op.Seq, op.Table, op.Key, errNoSubject)
 }
 
-// subjects reads the rows that the operations of a range are about: from
-// effective, or for what ends from base.
-func (l *loader) subjects(ctx context.Context, r Range, ops []Operation) ([]item, error) {
+// subjects finds the rows that the operations of a range are about: in
+// effective, or for what ends in base.
+func (l *loader) subjects(ctx context.Context, w *walk, r Range, ops []Operation) ([]item, error) {
 	if slices.Contains(structureTables, r.Table) {
 		return l.structureSubjects(ctx, ops)
 	}
 	byPrefix := map[[8]byte][]Operation{}
-	first, last := ops[0].ID, ops[0].ID
 	for _, op := range ops {
 		k := [8]byte(op.ID[:8])
 		byPrefix[k] = append(byPrefix[k], op)
-		first, last = lesser(first, op.ID), greater(last, op.ID)
 	}
-	from, to := prefixBounds(first, last)
-	base, _ := sideStreams(l.in.Base, l.shapes, func(x *person) *side { return &x.base })
-	effective, _ := sideStreams(l.in.Effective, l.shapes, func(x *person) *side { return &x.desired })
 	var items []item
-	for x, err := range people(ctx, append(base, effective...), from, to) {
+	for x, err := range w.until(ctx, l, ops[0].ID, ops[len(ops)-1].ID) {
 		if err != nil {
 			return nil, err
 		}
@@ -64,6 +61,54 @@ func (l *loader) subjects(ctx context.Context, r Range, ops []Operation) ([]item
 	return items, nil
 }
 
+// walk goes over base and effective once, beside the ranges of a section, which
+// come in the same order.
+type walk struct {
+	next func() (*person, error, bool)
+	stop func()
+	head *person
+}
+
+// until yields the people from first to last; both name users by the first half
+// of a row id.
+func (w *walk) until(ctx context.Context, l *loader, first, last schemas.RowID) iter.Seq2[*person, error] {
+	return func(yield func(*person, error) bool) {
+		if w.next == nil {
+			var from schemas.RowID
+			copy(from[:8], first[:8])
+			base, _ := sideStreams(l.in.Base, l.shapes, func(x *person) *side { return &x.base })
+			effective, _ := sideStreams(l.in.Effective, l.shapes, func(x *person) *side { return &x.desired })
+			w.next, w.stop = iter.Pull2(people(ctx, append(base, effective...), from, schemas.RowID{}))
+		}
+		for {
+			if w.head == nil {
+				x, err, ok := w.next()
+				if err != nil || !ok {
+					if err != nil {
+						yield(nil, err)
+					}
+					return
+				}
+				w.head = x
+			}
+			if bytes.Compare(w.head.id[:8], last[:8]) > 0 {
+				return
+			}
+			x := w.head
+			w.head = nil
+			if bytes.Compare(x.id[:8], first[:8]) >= 0 && !yield(x, nil) {
+				return
+			}
+		}
+	}
+}
+
+func (w *walk) close() {
+	if w.stop != nil {
+		w.stop()
+	}
+}
+
 func missingSubject(ops []Operation, items []item) error {
 	for _, op := range ops {
 		if !slices.ContainsFunc(items, func(it item) bool { return it.op.Seq == op.Seq }) {
@@ -71,32 +116,6 @@ func missingSubject(ops []Operation, items []item) error {
 		}
 	}
 	return fmt.Errorf("%d rows for %d operations: %w", len(items), len(ops), errNoSubject)
-}
-
-func lesser(a, b schemas.RowID) schemas.RowID {
-	if a.Compare(b) < 0 {
-		return a
-	}
-	return b
-}
-
-func greater(a, b schemas.RowID) schemas.RowID {
-	if a.Compare(b) > 0 {
-		return a
-	}
-	return b
-}
-
-// prefixBounds widens a span of ids to whole users. A zero end means no bound.
-func prefixBounds(first, last schemas.RowID) (from, to schemas.RowID) {
-	copy(from[:8], first[:8])
-	copy(to[:8], last[:8])
-	for i := 7; i >= 0; i-- {
-		if to[i]++; to[i] != 0 {
-			break
-		}
-	}
-	return from, to
 }
 
 // userItem finds the subject of an operation on a user or a row of one.

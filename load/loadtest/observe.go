@@ -22,7 +22,11 @@ func (t *Target) Observe(ctx context.Context, scope load.Scope, sink load.Sink) 
 			probes = append(probes, p)
 		}
 	}
-	return t.request(ctx, "observe", nil, func() error {
+	users := make([]schemas.RowID, len(probes))
+	for i, p := range probes {
+		users[i] = p.ID
+	}
+	return t.request(ctx, "observe", users, func() error {
 		if scope.Structure {
 			if err := t.observeStructure(sink); err != nil {
 				return err

@@ -18,7 +18,7 @@ import (
 type Call struct {
 	N  int64  // from 1
 	Op string // "create", "observe", "login", or kind and table
-	// Users are the users that a write is about.
+	// Users are the users that the request is about.
 	Users []schemas.RowID
 }
 
