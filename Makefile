@@ -11,6 +11,9 @@ PKG ?= ./...
 # Packages whose tests talk to a real Keycloak: the race run leaves them out.
 RACE_SKIP := internal/servers|internal/contract|load/keymate
 
+# The Python that checks the store's format by itself; empty: python3.
+export PARALLELRUN_PYTHON ?= $(wildcard $(CACHE)/python/bin/python)
+
 .PHONY: help deps build demo demo-keycloak test race lint bench fuzz
 
 help: ## list the targets

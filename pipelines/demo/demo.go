@@ -20,6 +20,7 @@ import (
 	"github.com/parallelrun/parallelrun/internal/legacygen"
 	"github.com/parallelrun/parallelrun/internal/seal"
 	"github.com/parallelrun/parallelrun/pipelines"
+	"github.com/parallelrun/parallelrun/schemas"
 )
 
 // Files that Prepare writes beside the starting set.
@@ -116,7 +117,7 @@ func writeLogins(path string, gen legacygen.Config) (err error) {
 		if err != nil {
 			return err
 		}
-		if !l.Expected() {
+		if !provable(l) {
 			continue
 		}
 		if err := w.Write([]string{l.Key, l.Password, l.Scheme}); err != nil {
@@ -125,6 +126,12 @@ func writeLogins(path string, gen legacygen.Config) (err error) {
 	}
 	w.Flush()
 	return errors.Join(w.Error(), buf.Flush())
+}
+
+// provable reports whether the person's legacy password must work at the
+// target: it is movable, or the mapping hashes it on the way.
+func provable(l legacygen.Login) bool {
+	return l.Expected() || l.Scheme == schemas.ClearText && l.Password != "" && l.Kind.Carried() && l.Kind.Active()
 }
 
 // Meddle edits the target by hand: other titles for people, memberships taken
