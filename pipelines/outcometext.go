@@ -13,9 +13,26 @@ import (
 	"github.com/parallelrun/parallelrun/transform"
 )
 
+// Brief is an outcome whose text leaves out fields and rejects: for a run that
+// changes nothing they are as they were.
+type Brief struct{ *Outcome }
+
+// Text writes the outcome in brief.
+func (b Brief) Text(p *ui.Page) { b.text(p, false) }
+
+// View is the outcome as it is worth printing.
+func (o *Outcome) View() ui.View {
+	if o.Planned != nil && o.Planned.Operations == 0 {
+		return Brief{o}
+	}
+	return o
+}
+
 // Text writes the outcome for people: the equation first, because everything
 // else only says why its figures are what they are.
-func (o *Outcome) Text(p *ui.Page) {
+func (o *Outcome) Text(p *ui.Page) { o.text(p, true) }
+
+func (o *Outcome) text(p *ui.Page, full bool) {
 	p.Line("run %s: %s → %s (%s)", o.ID, o.Source, o.Target, o.State)
 	if r := o.Report(); r != nil {
 		p.Blank()
@@ -26,9 +43,12 @@ func (o *Outcome) Text(p *ui.Page) {
 		p.Blank()
 		p.Line("every row of an entity:  yielded = the sum of its classes%s", o.planned())
 		p.Table(entityTable(c))
-		o.textFields(p)
 	}
-	o.textRejects(p)
+	if full {
+		o.textFields(p)
+		o.textRemarks(p)
+		o.textRejects(p)
+	}
 	o.textFound(p)
 	o.textSettings(p)
 	o.textTook(p)
@@ -81,7 +101,7 @@ func (o *Outcome) textFields(p *ui.Page) {
 	p.Line("every field, in values")
 	t := ui.NewTable("field", "carried", "changed by a rule", "encoded", "left out", "why")
 	for _, f := range fields {
-		t.Row(f.Entity+"."+f.Field, ui.Count(f.Carried), ui.Count(f.Changed), ui.Count(f.Encoded), ui.Count(f.LeftOut), f.Why)
+		t.Row(f.name(), ui.Count(f.Carried), ui.Count(f.Changed), ui.Count(f.Encoded), ui.Count(f.LeftOut), f.Why)
 	}
 	p.Table(t)
 	if r := o.Report(); r != nil && len(r.LeftOut) > 0 {
@@ -92,6 +112,18 @@ func (o *Outcome) textFields(p *ui.Page) {
 			t.Row(l.From, l.Field, ui.Count(l.Rows), ui.Count(l.Values), l.Why)
 		}
 		p.Table(t)
+	}
+}
+
+func (o *Outcome) textRemarks(p *ui.Page) {
+	r := o.Report()
+	if r == nil || len(r.Remarks) == 0 {
+		return
+	}
+	p.Blank()
+	p.Line("remarks on rows that stand")
+	for _, m := range r.Remarks {
+		p.Line("  %s  %s.%s: %s", ui.Count(m.Rows), m.Entity, m.Field, m.Text)
 	}
 }
 
@@ -206,7 +238,7 @@ func (o *Outcome) textReports(p *ui.Page) {
 		return
 	}
 	p.Blank()
-	p.Line("reports, in the store:")
+	p.Line("reports:")
 	for _, name := range o.Reports {
 		p.Line("  %s", name)
 	}
@@ -217,6 +249,13 @@ type FieldOutcome struct {
 	Entity, Field                      string
 	Carried, Changed, Encoded, LeftOut int64
 	Why                                string
+}
+
+func (f FieldOutcome) name() string {
+	if f.Field == "" {
+		return f.Entity + " (whole rows)"
+	}
+	return f.Entity + "." + f.Field
 }
 
 // Fields joins what transform and the target's projection did to each field: a

@@ -193,7 +193,7 @@ func (a *app) act(out *pipelines.Outcome, err error) error {
 		return err
 	}
 	a.quiet()
-	return a.out.Print(out)
+	return a.out.Print(out.View())
 }
 
 // further names what is left to look at.

@@ -75,7 +75,7 @@ func (a *app) finish(out *pipelines.Outcome, err error) error {
 		if a.prog != nil {
 			a.prog.Close()
 		}
-		if printErr := a.out.Print(out); err == nil {
+		if printErr := a.out.Print(out.View()); err == nil {
 			err = printErr
 		}
 	}
