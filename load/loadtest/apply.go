@@ -27,7 +27,7 @@ func str(table string, row *schemas.Row, column string) string {
 }
 
 // Apply implements load.Target.
-func (t *Target) Apply(ctx context.Context, op load.Operation, s load.Subject, ids load.IDs) (id string, err error) {
+func (t *Target) Apply(ctx context.Context, op load.Operation, s load.Subject, ids load.IDs) (string, error) {
 	if op.Table == schemas.Users && op.Kind == load.Create {
 		return "", fmt.Errorf("a user was created by Apply")
 	}
@@ -35,7 +35,8 @@ func (t *Target) Apply(ctx context.Context, op load.Operation, s load.Subject, i
 	if s.User != nil {
 		users = []schemas.RowID{s.User.User.ID}
 	}
-	err = t.request(ctx, string(op.Kind)+" "+op.Table, users, func() error {
+	var made string // of a late write nobody reads it
+	err := t.request(ctx, string(op.Kind)+" "+op.Table, users, func() error {
 		if err := t.Poison[op.Key]; err != nil {
 			return err
 		}
@@ -47,10 +48,14 @@ func (t *Target) Apply(ctx context.Context, op load.Operation, s load.Subject, i
 		case schemas.Memberships:
 			return t.membership(op, s, ids)
 		}
-		id, err = t.structure(op, s.Row, ids)
+		id, err := t.structure(op, s.Row, ids)
+		made = id
 		return err
 	})
-	return id, err
+	if err != nil {
+		return "", err
+	}
+	return made, nil
 }
 
 func (t *Target) account(s load.Subject) (*account, error) {
