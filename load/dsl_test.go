@@ -106,8 +106,7 @@ func value1(c *schemas.Column, id schemas.RowID, s string) any {
 type states struct {
 	base, desired *loadtest.State
 	target        *loadtest.Target
-	rows          map[string][]schemas.Row // of observed, by table
-	probes        []string                 // users to look at; nil: all that any side names
+	probes        []string // users to look at; nil: all that any side names
 	structure     bool
 }
 

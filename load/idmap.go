@@ -41,7 +41,8 @@ func NewIDMap() *IDMap {
 // ReadIDMap reads the structure rows' entries of a snapshot's id map.
 func ReadIDMap(ctx context.Context, sn Snapshot) (*IDMap, error) {
 	m := NewIDMap()
-	return m, m.read(ctx, sn)
+	err := m.read(ctx, sn)
+	return m, err
 }
 
 // read adds a snapshot's entries; what is there already stays.

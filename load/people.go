@@ -57,10 +57,13 @@ func people(ctx context.Context, streams []stream, from, to schemas.RowID) iter.
 	return func(yield func(*person, error) bool) {
 		heads := make([]*head, len(streams))
 		for i, s := range streams {
-			h := newHead(s.r.scan(ctx, from, to))
-			defer h.stop()
-			heads[i] = h
+			heads[i] = newHead(s.r.scan(ctx, from, to))
 		}
+		defer func() {
+			for _, h := range heads {
+				h.stop()
+			}
+		}()
 		for {
 			prefix, any, err := lowest(heads)
 			if err != nil {

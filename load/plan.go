@@ -233,15 +233,6 @@ func (m *Manifest) Findings(ctx context.Context, files Files, list string) iter.
 	}
 }
 
-// tables returns the tables that have ranges, sorted.
-func (m *Manifest) tables() []string {
-	var names []string
-	for _, r := range m.Ranges {
-		names = append(names, r.Table)
-	}
-	return asSet(names)
-}
-
 // rangesOf returns a section's ranges in order.
 func (m *Manifest) rangesOf(s Section) []Range {
 	return slices.DeleteFunc(slices.Clone(m.Ranges), func(r Range) bool { return r.Section != s })

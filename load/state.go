@@ -60,15 +60,6 @@ type reader struct {
 // columns says of each column of an entity's table whether it counts.
 type columns []bool
 
-func (c columns) all() bool {
-	for _, x := range c {
-		if !x {
-			return false
-		}
-	}
-	return true
-}
-
 func newReader(sn Snapshot, shape *schemas.Table) *reader {
 	r := &reader{sn: sn, table: shape.Name, from: make([]int, len(shape.Columns)), has: make(columns, len(shape.Columns))}
 	stored, ok := sn.Table(shape.Name)

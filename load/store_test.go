@@ -48,7 +48,9 @@ func (d *depot) write(stage string, tables []schemas.Table, fill func(load.RowWr
 // population writes users with a sealed password and two memberships each.
 func (d *depot) population(w load.RowWriter, users int, firstName string) error {
 	ctx := d.tb.Context()
-	put := func(table, key string, words ...string) error { return w.WriteRow(ctx, table, row(table, key, words...), -1) }
+	put := func(table, key string, words ...string) error {
+		return w.WriteRow(ctx, table, row(table, key, words...), -1)
+	}
 	if err := put(schemas.Organizations, "meridian", "alias=meridian", "name=Meridian", "enabled=true"); err != nil {
 		return err
 	}
@@ -109,7 +111,7 @@ func TestARunOverAStore(t *testing.T) {
 	ctx := t.Context()
 	d := newDepot(t)
 	target := loadtest.NewTarget()
-	var base load.Snapshot = load.Empty
+	base := load.Empty
 	for i, c := range []struct {
 		name string
 		want load.Class
