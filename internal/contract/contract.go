@@ -20,6 +20,7 @@ import (
 	"net/url"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -99,8 +100,10 @@ func (v Vars) expand(s string) string {
 	return variable.ReplaceAllStringFunc(s, func(m string) string {
 		parts := variable.FindStringSubmatch(m)
 		if parts[2] != "" {
-			var n int
-			fmt.Sscan(parts[2], &n)
+			n, err := strconv.Atoi(parts[2])
+			if err != nil {
+				panic("contract: " + m + " in a case: " + err.Error())
+			}
 			return strings.Repeat(parts[1], n)
 		}
 		if parts[1] == "nul" {

@@ -18,7 +18,6 @@ import (
 
 // memFile is a temporary file whose bytes a test can look at.
 type memFile struct {
-	mu     sync.Mutex
 	b      []byte
 	closed bool
 	limit  int // bytes until the disk is full, 0 for none

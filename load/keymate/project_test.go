@@ -71,8 +71,9 @@ func TestProjectionNotes(t *testing.T) {
 func TestUserIDIsAFunctionOfRealmAndRow(t *testing.T) {
 	w := onSandbox(t, options{})
 	a, b := schemas.NewRowID(namespace, schemas.Users, "a"), schemas.NewRowID(namespace, schemas.Users, "b")
-	if w.target.UserID(a) != w.target.UserID(a) || w.target.UserID(a) == w.target.UserID(b) || len(w.target.UserID(a)) != 36 {
-		t.Errorf("ids %s, %s", w.target.UserID(a), w.target.UserID(b))
+	first, again := w.target.UserID(a), w.target.UserID(a)
+	if first != again || first == w.target.UserID(b) || len(first) != 36 {
+		t.Errorf("ids %s, %s, %s", first, again, w.target.UserID(b))
 	}
 	if other := onSandbox(t, options{}); other.target.UserID(a) == w.target.UserID(a) {
 		t.Error("two realms give one row the same user id, which a server refuses")
