@@ -10,11 +10,17 @@ import (
 	"github.com/parallelrun/parallelrun/schemas"
 )
 
-// BrakeOptions limit mass change. The zero value takes the defaults; a negative
-// limit means none.
+// BrakeOptions limit mass change, by what is done to the rows.
 type BrakeOptions struct {
-	// Count is how many rows of an entity may be disabled, or removed, in one
-	// run. Zero: no such limit.
+	Disables BrakeLimit
+	Removals BrakeLimit // deletes and unlinks
+}
+
+// BrakeLimit limits one kind of change. The zero value takes the defaults; a
+// negative field means none.
+type BrakeLimit struct {
+	// Count is how many rows of an entity may change so in one run. Zero: no
+	// such limit.
 	Count int64
 	// Percent is the same as a share of the entity's rows in base. Zero: 10.
 	Percent float64
@@ -22,10 +28,21 @@ type BrakeOptions struct {
 	Least int64
 }
 
-func (o BrakeOptions) withDefaults() BrakeOptions {
-	o.Percent = cmp.Or(o.Percent, 10)
-	o.Least = cmp.Or(o.Least, 5)
-	return o
+func (l BrakeLimit) withDefaults() BrakeLimit {
+	l.Percent = cmp.Or(l.Percent, 10)
+	l.Least = cmp.Or(l.Least, 5)
+	return l
+}
+
+// passed names the limit that count passes, empty for none.
+func (l BrakeLimit) passed(count, of int64) string {
+	switch {
+	case l.Count > 0 && count > l.Count:
+		return fmt.Sprintf("%d rows", l.Count)
+	case l.Percent > 0 && count > l.Least && float64(count)*100 > l.Percent*float64(of):
+		return fmt.Sprintf("%g %%", l.Percent)
+	}
+	return ""
 }
 
 // Brake is one limit that a plan passes.
@@ -81,8 +98,15 @@ type brakes struct {
 
 type brakeKey struct{ table, what string }
 
+// What a brake counts.
+const (
+	disabledRows = "disabled"
+	removedRows  = "removed"
+)
+
 func newBrakes(o BrakeOptions) *brakes {
-	return &brakes{o: o.withDefaults(), counts: map[brakeKey]map[string]int64{}}
+	o.Disables, o.Removals = o.Disables.withDefaults(), o.Removals.withDefaults()
+	return &brakes{o: o, counts: map[brakeKey]map[string]int64{}}
 }
 
 // add counts an operation that narrows.
@@ -90,9 +114,9 @@ func (b *brakes) add(op *Operation) {
 	k := brakeKey{table: op.Table}
 	switch {
 	case op.Kind == Delete || op.Kind == Unlink:
-		k.what = "removed"
+		k.what = removedRows
 	case op.Disables:
-		k.what = "disabled"
+		k.what = disabledRows
 	default:
 		return
 	}
@@ -115,7 +139,11 @@ func (b *brakes) passed(inBase func(table string) int64, counts Counts) []Brake 
 		for _, n := range reasons {
 			br.Count += n
 		}
-		if br.Limit = b.limit(br.Count, br.Of); br.Limit != "" {
+		limit := b.o.Disables
+		if k.what == removedRows {
+			limit = b.o.Removals
+		}
+		if br.Limit = limit.passed(br.Count, br.Of); br.Limit != "" {
 			out = append(out, br)
 		}
 	}
@@ -124,17 +152,6 @@ func (b *brakes) passed(inBase func(table string) int64, counts Counts) []Brake 
 	}
 	slices.SortFunc(out, func(x, y Brake) int { return cmp.Or(cmp.Compare(x.Table, y.Table), cmp.Compare(x.What, y.What)) })
 	return out
-}
-
-// limit names the limit that count passes, if any.
-func (b *brakes) limit(count, of int64) string {
-	switch {
-	case b.o.Count > 0 && count > b.o.Count:
-		return fmt.Sprintf("%d rows", b.o.Count)
-	case b.o.Percent > 0 && count > b.o.Least && float64(count)*100 > b.o.Percent*float64(of):
-		return fmt.Sprintf("%g %%", b.o.Percent)
-	}
-	return ""
 }
 
 // emptied sees a source that yields no user at all any more.

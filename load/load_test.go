@@ -65,7 +65,7 @@ group g1 name=g1 parent=g`)
 	return s
 }
 
-var noBrake = load.PlanOptions{Brake: load.BrakeOptions{Percent: -1}, RangeOps: 7}
+var noBrake = load.PlanOptions{Brake: load.BrakeOptions{Disables: load.BrakeLimit{Percent: -1}, Removals: load.BrakeLimit{Percent: -1}}, RangeOps: 7}
 
 // reference is what an undisturbed load of the village comes to.
 func reference(tb testing.TB, users int) (dump string, base string) {

@@ -36,7 +36,7 @@ func TestPlanCases(t *testing.T) {
 				t.Fatal(err)
 			}
 			s, allow := parseCase(a)
-			p := s.plan(t, "run", load.PlanOptions{Allow: allow, Brake: load.BrakeOptions{Percent: -1}})
+			p := s.plan(t, "run", load.PlanOptions{Allow: allow, Brake: load.BrakeOptions{Disables: load.BrakeLimit{Percent: -1}, Removals: load.BrakeLimit{Percent: -1}}})
 			got := map[string]string{"plan": describe(t, p)}
 			if _, err := s.load(t, p, load.LoadOptions{}); err != nil {
 				t.Fatal(err)

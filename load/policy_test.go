@@ -32,19 +32,19 @@ func TestPolicyWaits(t *testing.T) {
 
 func TestBrakeLimits(t *testing.T) {
 	cases := []struct {
-		o     BrakeOptions
+		o     BrakeLimit
 		n, of int64
 		want  string
 	}{
-		{BrakeOptions{}, 5, 10, ""}, // too few to tell
-		{BrakeOptions{}, 10, 100, ""},
-		{BrakeOptions{}, 11, 100, "10 %"},
-		{BrakeOptions{Percent: 2.5}, 26, 1000, "2.5 %"},
-		{BrakeOptions{Percent: -1}, 100, 100, ""},
-		{BrakeOptions{Count: 3, Percent: -1}, 4, 1000, "3 rows"},
+		{BrakeLimit{}, 5, 10, ""}, // too few to tell
+		{BrakeLimit{}, 10, 100, ""},
+		{BrakeLimit{}, 11, 100, "10 %"},
+		{BrakeLimit{Percent: 2.5}, 26, 1000, "2.5 %"},
+		{BrakeLimit{Percent: -1}, 100, 100, ""},
+		{BrakeLimit{Count: 3, Percent: -1}, 4, 1000, "3 rows"},
 	}
 	for _, c := range cases {
-		b := newBrakes(c.o)
+		b := newBrakes(BrakeOptions{Disables: c.o})
 		for range c.n {
 			b.add(&Operation{Table: schemas.Users, Kind: Update, Disables: true})
 		}

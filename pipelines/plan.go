@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/parallelrun/parallelrun/internal/config"
 	"github.com/parallelrun/parallelrun/load"
 	"github.com/parallelrun/parallelrun/schemas"
 	"github.com/parallelrun/parallelrun/snapshots"
@@ -96,6 +97,14 @@ func (r *Runner) planInput(ctx context.Context, rec Record, desired, observed sn
 
 // brake is the configuration's brake as the planner takes it.
 func (r *Runner) brake() load.BrakeOptions {
-	rows, ratio := r.Config.Brake.Disables.Limit()
-	return load.BrakeOptions{Percent: 100 * ratio, Least: rows}
+	return load.BrakeOptions{Disables: brakeLimit(r.Config.Brake.Disables), Removals: brakeLimit(r.Config.Brake.Deletes)}
+}
+
+func brakeLimit(l config.BrakeLimit) load.BrakeLimit {
+	rows, ratio := l.Limit()
+	// Zero means the planner's own default there, and no row or share here.
+	if rows == 0 {
+		rows = -1
+	}
+	return load.BrakeLimit{Least: rows, Percent: max(100*ratio, 1e-9)}
 }
