@@ -152,7 +152,7 @@ var listTitles = map[string]string{
 	load.ListWidening:  "widening: access that this run gives",
 	load.ListDrift:     "drift: changed in the target since the last run, brought back",
 	load.ListExtra:     "in the target beside ours, left alone",
-	load.ListDeferred:  "deferred: outside of what was looked at",
+	load.ListDeferred:  "deferred: not part of this run",
 }
 
 func (o *Outcome) textFound(p *ui.Page) {
@@ -221,7 +221,7 @@ func (o *Outcome) textTook(p *ui.Page) {
 func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
 
 func (o *Outcome) textVerified(p *ui.Page) {
-	if o.Verified == nil {
+	if o.Verified == nil || o.Verified.Rows == 0 {
 		return
 	}
 	p.Blank()

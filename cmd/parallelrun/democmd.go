@@ -211,7 +211,7 @@ func (a *app) further(f demoFlags, r *pipelines.Runner, first *pipelines.Outcome
 		commands = append(commands, "verify", "run", "sandbox --target "+r.TargetName)
 	}
 	for _, c := range commands {
-		a.say("try      parallelrun %s %s", c, at)
+		a.say("try      %s %s %s", os.Args[0], c, at)
 	}
 	return nil
 }
