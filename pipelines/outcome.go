@@ -1,6 +1,7 @@
 package pipelines
 
 import (
+	"context"
 	"time"
 
 	"github.com/parallelrun/parallelrun/load"
@@ -39,10 +40,17 @@ type Outcome struct {
 	Reports     []string          `json:"reports,omitempty"`
 }
 
-// Durations are seconds by step.
+// Durations are seconds by step, of the steps that this attempt carried out.
 type Durations map[string]float64
 
-func (d Durations) set(step string, since time.Time) { d[step] = time.Since(since).Seconds() }
+// timed measures a step where it runs: not at all if it was journaled before.
+func (o *Outcome) timed(step string, run func(context.Context) (any, error)) func(context.Context) (any, error) {
+	return func(ctx context.Context) (any, error) {
+		since := time.Now()
+		defer func() { o.Took[step] = time.Since(since).Seconds() }()
+		return run(ctx)
+	}
+}
 
 // Counts is the second line of the equation: as loaded, else as planned.
 func (o *Outcome) Counts() load.Counts {

@@ -55,6 +55,10 @@ func (o *Outcome) text(p *ui.Page, full bool) {
 	o.textVerified(p)
 	o.textProof(p)
 	o.textReports(p)
+	if o.State == Planned {
+		p.Blank()
+		p.Line("nothing was written to the target; `parallelrun load %s --apply` carries this plan out", o.ID)
+	}
 }
 
 func (o *Outcome) planned() string {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/parallelrun/parallelrun/load"
 	"github.com/parallelrun/parallelrun/schemas"
@@ -112,11 +111,9 @@ func (r *Runner) prepare(ctx context.Context, e Engine, rec Record, profile sche
 		}},
 	}
 	for _, s := range steps {
-		since := time.Now()
-		if err := e.Do(ctx, Step{Name: s.name, Run: s.run}, s.out); err != nil {
+		if err := e.Do(ctx, Step{Name: s.name, Run: out.timed(s.name, s.run)}, s.out); err != nil {
 			return err
 		}
-		out.Took.set(s.name, since)
 		switch s.name {
 		case stepExtract:
 			out.Extracted, out.Legacy = extracted, extracted.Snapshot
@@ -159,11 +156,9 @@ func (r *Runner) apply(ctx context.Context, e Engine, rec Record, profile schema
 		if s.name == stepProof && o.Logins == nil {
 			continue
 		}
-		since := time.Now()
-		if err := e.Do(ctx, Step{Name: s.name, Run: s.run}, s.out); err != nil {
+		if err := e.Do(ctx, Step{Name: s.name, Run: out.timed(s.name, s.run)}, s.out); err != nil {
 			return err
 		}
-		out.Took.set(s.name, since)
 		switch s.name {
 		case stepLoad:
 			out.Loaded = loaded

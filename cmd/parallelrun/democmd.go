@@ -180,7 +180,6 @@ func (a *app) acts(ctx context.Context, f demoFlags, r *pipelines.Runner, at *pi
 	if err != nil {
 		return err
 	}
-	a.quiet()
 	if err := a.out.Print(drift); err != nil {
 		return err
 	}
@@ -192,7 +191,6 @@ func (a *app) act(out *pipelines.Outcome, err error) error {
 	if err != nil {
 		return err
 	}
-	a.quiet()
 	return a.out.Print(out.View())
 }
 
@@ -230,9 +228,5 @@ func (a *app) say(format string, args ...any) {
 		a.notef(format, args...)
 		return
 	}
-	a.quiet()
 	fmt.Fprintf(a.stdout, format+"\n", args...)
 }
-
-// quiet ends the progress line under way, so that data does not mix with it.
-func (a *app) quiet() {}

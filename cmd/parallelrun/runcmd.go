@@ -72,9 +72,7 @@ func loginsOf(f *runFlags) (pipelines.LoginSamples, error) {
 // finish prints an outcome and turns it into the command's error.
 func (a *app) finish(out *pipelines.Outcome, err error) error {
 	if out != nil && (err == nil || out.Planned != nil) {
-		if a.prog != nil {
-			a.prog.Close()
-		}
+		a.close() // the data comes after the last line of progress
 		if printErr := a.out.Print(out.View()); err == nil {
 			err = printErr
 		}
@@ -206,7 +204,7 @@ func (a *app) verify(ctx context.Context, r *pipelines.Runner, rows int) error {
 	if err != nil {
 		return err
 	}
-	a.prog.Close()
+	a.close()
 	if err := a.out.Print(v); err != nil {
 		return err
 	}

@@ -17,21 +17,14 @@ type runsView struct {
 }
 
 func (v runsView) Text(p *ui.Page) {
-	t := ui.NewTable("run", "migration", "target", "apply", "state", "last step", "started")
+	t := ui.NewTable("run", "migration", "target", "state", "last step", "started")
 	for _, r := range v.Runs {
-		t.Row(r.ID, r.Migration, r.Target, yesNo(r.Apply), string(r.State), r.LastStep, r.Created.Local().Format("2006-01-02 15:04:05"))
+		t.Row(r.ID, r.Migration, r.Target, string(r.State), r.LastStep, r.Created.Local().Format("2006-01-02 15:04:05"))
 	}
 	p.Table(t)
 	if len(v.Runs) == 0 {
 		p.Line("no runs yet; start one with `parallelrun run`")
 	}
-}
-
-func yesNo(b bool) string {
-	if b {
-		return "yes"
-	}
-	return "no"
 }
 
 func newRunsList(a *app) *cobra.Command {

@@ -22,6 +22,7 @@ type Progress struct {
 	shown    bool // a line is on the screen that must be cleared
 	current  *Step
 	stop     chan struct{}
+	once     sync.Once // of closing stop
 	done     sync.WaitGroup
 }
 
@@ -69,12 +70,13 @@ func (p *Progress) tick() {
 	}
 }
 
-// Close ends the display; a step still open keeps its last line.
+// Close ends the display; a step still open keeps its last line. It may be
+// called again.
 func (p *Progress) Close() {
 	if p == nil {
 		return
 	}
-	close(p.stop)
+	p.once.Do(func() { close(p.stop) })
 	p.done.Wait()
 	p.mu.Lock()
 	defer p.mu.Unlock()
