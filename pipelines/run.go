@@ -1,12 +1,15 @@
 package pipelines
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 
+	"github.com/parallelrun/parallelrun/internal/ui"
 	"github.com/parallelrun/parallelrun/load"
 	"github.com/parallelrun/parallelrun/schemas"
+	"github.com/parallelrun/parallelrun/snapshots"
 )
 
 // Names of the steps, as in journals, progress and reports.
@@ -61,8 +64,34 @@ func (r *Runner) Resume(ctx context.Context, id string, o RunOptions) (*Outcome,
 		return nil, fmt.Errorf("run %s is of migration %s, target %s, namespace %s; the configuration says %s, %s, %s: use the one it was started with",
 			rec.ID, rec.Migration, rec.Target, rec.Namespace, r.Name, r.TargetName, r.Namespace)
 	}
+	if err := r.sameInputs(ctx, rec); err != nil {
+		return nil, err
+	}
 	rec.Apply = rec.Apply || o.Apply
 	return r.goOn(ctx, rec, o)
+}
+
+// ErrInputsChanged means that a run can't go on with other rules than it was
+// started with: start a new run.
+var ErrInputsChanged = errors.New("changed since the run was started")
+
+// sameInputs refuses to go on with a run by other rules than it began with.
+// Once the plan stands, rules no longer matter.
+func (r *Runner) sameInputs(ctx context.Context, rec Record) error {
+	planned, err := r.engine(rec.ID).Done(ctx, stepPlan, nil)
+	if planned || err != nil {
+		return err
+	}
+	for _, in := range r.Inputs {
+		was, err := r.Store.ReadFile(ctx, runKey(rec.ID, "inputs", in.Name))
+		if err != nil && !errors.Is(err, snapshots.ErrNotFound) {
+			return err
+		}
+		if !bytes.Equal(was, in.Data) {
+			return &ui.Failure{Code: ui.Refused, Err: fmt.Errorf("run %s: %s %w", rec.ID, in.Name, ErrInputsChanged), Next: "start a new one with `parallelrun run`"}
+		}
+	}
+	return nil
 }
 
 // goOn does what is not done yet.
