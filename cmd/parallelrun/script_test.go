@@ -18,6 +18,7 @@ import (
 
 	"github.com/parallelrun/parallelrun/internal/legacygen"
 	"github.com/parallelrun/parallelrun/internal/sandbox"
+	"github.com/parallelrun/parallelrun/internal/servers/keycloak/keycloaktest"
 	"github.com/parallelrun/parallelrun/internal/ui"
 )
 
@@ -25,7 +26,7 @@ var update = flag.Bool("update", false, "rewrite what scripts compare with (cmp)
 
 // TestMain makes the real main a command of the scripts.
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){ui.Program: main})
+	testscript.Main(keycloaktest.Tests(m), map[string]func(){ui.Program: func() { killAtBoundary(); main() }})
 }
 
 // TestScripts runs testdata/script/*.txtar, each in a folder of its own, over

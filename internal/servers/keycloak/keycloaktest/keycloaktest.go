@@ -34,6 +34,16 @@ func Main(m *testing.M) {
 	os.Exit(run(m))
 }
 
+// Tests is m with the server closed after it, for a TestMain that hands its tests to somebody else (testscript.Main).
+func Tests(m *testing.M) interface{ Run() int } {
+	inMain = true
+	return tests{m}
+}
+
+type tests struct{ m *testing.M }
+
+func (t tests) Run() int { return run(t.m) }
+
 func run(m *testing.M) int {
 	code := m.Run()
 	mu.Lock()
