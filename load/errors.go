@@ -2,6 +2,7 @@ package load
 
 import (
 	"fmt"
+	"net/http"
 	"time"
 )
 
@@ -53,6 +54,12 @@ func (e *Error) Error() string {
 		s += " (" + e.Hint + ")"
 	}
 	return s
+}
+
+// Answered reports whether the target itself spoke. A gateway that could not
+// reach it, or did not wait, says no more than silence does.
+func (e *Error) Answered() bool {
+	return e.Status != 0 && e.Status != http.StatusBadGateway && e.Status != http.StatusGatewayTimeout
 }
 
 func (e *Error) Unwrap() error { return e.Err }

@@ -99,7 +99,7 @@ func (l *loader) createUsers(ctx context.Context, items []item, look bool) error
 			return err
 		}
 		look = mayBeThere(e)
-		answered := e.Class == Permanent || e.Status != 0 && e.Class == Unknown
+		answered := e.Class == Permanent || e.Answered() && e.Class == Unknown
 		switch {
 		case e.Class == Transient:
 			if err := l.again(ctx, attempt, e); err != nil {
@@ -217,9 +217,9 @@ func (l *loader) apply(ctx context.Context, it item, look bool) error {
 				return err
 			}
 			continue
-		case e.Class == Permanent, e.Status != 0 && attempt > 1, attempt >= l.policy.Attempts:
+		case e.Class == Permanent, e.Answered() && attempt > 1, attempt >= l.policy.Attempts:
 			return l.refusedOne(ctx, it, attempt, e, look)
-		case e.Status == 0 && it.op.Kind == Update:
+		case !e.Answered() && it.op.Kind == Update:
 			done, err := l.awaitUpdate(ctx, it, attempt, sent)
 			if err != nil || done {
 				return err
@@ -252,7 +252,7 @@ func (l *loader) refusedOne(ctx context.Context, it item, attempt int, e *Error,
 		}
 	}
 	o := Outcome{Result: OutcomeFailed, Class: e.Class, Attempts: attempt, Message: e.Error()}
-	if e.Class == Unknown && e.Status == 0 {
+	if e.Class == Unknown && !e.Answered() {
 		o.Result = OutcomeUnknown
 	}
 	if e.Status == http.StatusConflict && it.op.Table == schemas.Users {

@@ -323,19 +323,25 @@ func TestTargetMisbehaves(t *testing.T) {
 	write := func(r *http.Request) bool {
 		return r.Method != http.MethodGet && strings.Contains(r.URL.Path, "/admin/")
 	}
-	for name, every := range map[string]sandbox.Fault{
-		"replies lost after the commit": {LoseReply: true},
-		"busy, try later":               {Status: http.StatusServiceUnavailable, RetryAfter: 1},
-		"gateway error":                 {Status: http.StatusBadGateway},
-		"conflict":                      {Status: http.StatusConflict, Body: `{"errorMessage":"Duplicate resource error"}`},
+	imports := writes(http.MethodPost, "/partialImport")
+	for name, c := range map[string]struct {
+		match func(*http.Request) bool
+		nth   int64
+		fault sandbox.Fault
+	}{
+		"replies lost after the commit": {write, 17, sandbox.Fault{LoseReply: true}},
+		"busy, try later":               {write, 17, sandbox.Fault{Status: http.StatusServiceUnavailable, RetryAfter: 1}},
+		"gateway error":                 {write, 17, sandbox.Fault{Status: http.StatusBadGateway}},
+		// what a server says of two imports at once
+		"conflict": {imports, 5, sandbox.Fault{Status: http.StatusConflict, Body: `{"errorMessage":"Duplicate resource error"}`}},
 	} {
 		t.Run(strings.ReplaceAll(name, " ", "-"), func(t *testing.T) {
 			t.Parallel()
 			s := newSite(t, u.template)
 			var n atomic.Int64
 			s.server.SetFault(func(r *http.Request) sandbox.Fault {
-				if write(r) && n.Add(1)%17 == 0 {
-					return every
+				if c.match(r) && n.Add(1)%c.nth == 0 {
+					return c.fault
 				}
 				return sandbox.Fault{}
 			})
