@@ -11,6 +11,7 @@ import (
 
 	"github.com/parallelrun/parallelrun/internal/config"
 	"github.com/parallelrun/parallelrun/internal/ui"
+	"github.com/parallelrun/parallelrun/snapshots/parts"
 	"github.com/parallelrun/parallelrun/transform"
 )
 
@@ -23,6 +24,7 @@ type OpenOptions struct {
 	Tool      string
 	ReportDir string // "": reports, beside the configuration
 	Boundary  func(step string, done bool)
+	Bounds    parts.Bounds
 }
 
 // Open opens a configured migration: store, source, mapping and target. The
@@ -34,7 +36,7 @@ func Open(ctx context.Context, c *config.Config, o OpenOptions) (_ *Runner, err 
 	}
 	r := &Runner{
 		Name: name, Config: m, SourceName: m.Source, TargetName: m.Target, Namespace: c.Sources[m.Source].Namespace,
-		Memory: o.Memory, Workers: o.Workers, Progress: o.Progress, Tool: o.Tool, Boundary: o.Boundary, ReportDir: o.ReportDir,
+		Memory: o.Memory, Workers: o.Workers, Progress: o.Progress, Tool: o.Tool, Boundary: o.Boundary, ReportDir: o.ReportDir, Bounds: o.Bounds,
 		WorkDir: filepath.Join(c.Dir, ".parallelrun", "work"),
 	}
 	if r.Workers <= 0 {

@@ -40,7 +40,8 @@ type Record struct {
 func NewRunID(now time.Time) string {
 	var b [3]byte
 	_, _ = rand.Read(b[:]) // never fails, see crypto/rand
-	return now.UTC().Format("20060102T150405Z") + "-" + hex.EncodeToString(b[:])
+	at := strings.Replace(now.UTC().Format("20060102T150405.000"), ".", "-", 1)
+	return at + "-" + hex.EncodeToString(b[:])
 }
 
 // Input is one file that a run was started with.

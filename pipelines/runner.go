@@ -12,6 +12,7 @@ import (
 	"github.com/parallelrun/parallelrun/load"
 	"github.com/parallelrun/parallelrun/schemas"
 	"github.com/parallelrun/parallelrun/snapshots"
+	"github.com/parallelrun/parallelrun/snapshots/parts"
 	"github.com/parallelrun/parallelrun/transform"
 )
 
@@ -34,6 +35,8 @@ type Runner struct {
 	Memory  int64
 	Workers int
 	TempDir string
+	// Bounds of snapshots' parts; they change no digest. Zero: the defaults.
+	Bounds parts.Bounds
 	// WorkDir is where the ledger's local log lies until it is shipped.
 	WorkDir string
 	// ReportDir takes a folder of reports for each run.
@@ -85,7 +88,7 @@ func (r *Runner) engine(run string) *Local {
 // newWriter returns a writer of a snapshot within the run's memory, of which
 // the caller's own work has the other share.
 func (r *Runner) newWriter(tables []schemas.Table, share int64) *snapshots.Writer {
-	return r.Store.NewWriter(tables, snapshots.WriterOptions{Memory: r.Memory / share, Workers: r.Workers, TempDir: r.TempDir})
+	return r.Store.NewWriter(tables, snapshots.WriterOptions{Memory: r.Memory / share, Workers: r.Workers, TempDir: r.TempDir, Bounds: r.Bounds})
 }
 
 // commit makes a draft known under its dataset and stage, moves the ref of

@@ -103,7 +103,7 @@ func targetSaid(class load.ErrorClass) func(error) bool {
 		if !ok {
 			return false
 		}
-		if e.Class == load.Setup && e.Status == 0 {
+		if e.Class == load.Setup && e.Status == 0 && e.Err != nil {
 			return class == load.Transient
 		}
 		return e.Class == class

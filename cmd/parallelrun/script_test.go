@@ -53,7 +53,8 @@ func TestScripts(t *testing.T) {
 //	replace OLD NEW FILE          replace every OLD in a file; there must be one
 //	fixture DIR                   make a store with snapshots to look at (see fixture)
 //	gen [users=N] [seed=N] FILE   write a generated legacy directory (package legacygen); its counts go to FILE.counts.json
-//	sandbox start [state=DIR]     serve a sandbox until the script ends; sets SANDBOX_URL, SANDBOX_REALM, SANDBOX_CLIENT,
+//	sandbox start [state=DIR] [organizations=off]
+//	                              serve a sandbox until the script ends; sets SANDBOX_URL, SANDBOX_REALM, SANDBOX_CLIENT,
 //	                              SANDBOX_SECRET, SANDBOX_PROOF_CLIENT and SANDBOX_PROOF_SECRET
 //	damage DIR                    change one byte in the middle of every file below
 var scriptCommands = map[string]func(ts *testscript.TestScript, neg bool, args []string){
@@ -166,10 +167,10 @@ func runGen(ts *testscript.TestScript, neg bool, args []string) {
 
 func runSandbox(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) == 0 || args[0] != "start" {
-		ts.Fatalf("usage: sandbox start [state=DIR]")
+		ts.Fatalf("usage: sandbox start [state=DIR] [organizations=off]")
 	}
 	set, _ := options(args[1:])
-	o := sandbox.Options{}
+	o := sandbox.Options{Realm: sandbox.RealmOptions{NoOrganizations: set["organizations"] == "off"}}
 	if dir, ok := set["state"]; ok {
 		o.StateDir = ts.MkAbs(dir)
 	}

@@ -317,7 +317,7 @@ func (r *Reader) readError(line int, err error) error {
 		return io.EOF
 	case errors.Is(err, errTooLong):
 		return r.fail(line, r.longName(), fmt.Sprintf("a line longer than %d bytes", r.lines.max),
-			"raise max_line_bytes, or leave the attribute out of the export")
+			"raise maxLine, or leave the attribute out of the export")
 	}
 	e := r.fail(line, "", "can't be read: "+err.Error(), "copy the file to a sound disk")
 	e.Err = err

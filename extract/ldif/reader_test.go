@@ -204,7 +204,7 @@ func (e *endless) Read(p []byte) (int, error) {
 
 func TestReaderStopsAtLongLine(t *testing.T) {
 	_, _, err := readAll(&endless{t: t}, ReaderOptions{})
-	want := `people.ldif:2: entry "cn=a": attribute jpegPhoto: a line longer than 16777216 bytes (raise max_line_bytes, or leave the attribute out of the export)`
+	want := `people.ldif:2: entry "cn=a": attribute jpegPhoto: a line longer than 16777216 bytes (raise maxLine, or leave the attribute out of the export)`
 	if err == nil || err.Error() != want {
 		t.Fatalf("got  %v\nwant %s", err, want)
 	}

@@ -124,10 +124,12 @@ func (b *Backend) Create(ctx context.Context, key string, body io.ReadSeeker) er
 func withHint(err error) error {
 	var hint string
 	switch {
-	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT), errors.Is(err, syscall.EFBIG):
 		hint = "free space there, then run the command again; what was committed is safe"
 	case errors.Is(err, syscall.EROFS), errors.Is(err, fs.ErrPermission) && !errors.Is(err, ErrNoLinks):
 		hint = "choose a path that you may write to, or change its permissions"
+	case errors.Is(err, syscall.ENOTDIR):
+		hint = "a file is in the way: choose another path"
 	default:
 		return err
 	}

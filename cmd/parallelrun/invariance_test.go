@@ -1,0 +1,87 @@
+package main
+
+import (
+	"encoding/json"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/parallelrun/parallelrun/internal/config"
+	"github.com/parallelrun/parallelrun/internal/legacygen"
+	"github.com/parallelrun/parallelrun/pipelines"
+	"github.com/parallelrun/parallelrun/snapshots/parts"
+)
+
+// planned are the digests that a plan came to.
+type planned struct {
+	Legacy, Desired string
+	Plan            struct{ Effective string }
+}
+
+func (s *site) planDigests(args ...string) planned {
+	s.t.Helper()
+	var p planned
+	if err := json.Unmarshal([]byte(s.must(append([]string{"plan", "--json"}, args...)...).stdout), &p); err != nil {
+		s.t.Fatal(err)
+	}
+	if p.Legacy == "" || p.Desired == "" || p.Plan.Effective == "" {
+		s.t.Fatalf("no digests: %+v", p)
+	}
+	return p
+}
+
+// Same input, mapping, templates and keys give the same digests, with any
+// number of workers, with memory to spare or none, in another store.
+func TestDigestsDoNotDependOnHow(t *testing.T) {
+	t.Parallel()
+	template := newTemplate(t, legacygen.Config{Seed: 5, Users: 1000, SecondUsers: 50, LargePhotos: 1})
+	want := newSite(t, template).planDigests("--workers", "1")
+	for name, args := range map[string][]string{
+		"2 workers":          {"--workers", "2"},
+		"8 workers":          {"--workers", "8"},
+		"little memory":      {"--workers", "2", "--memory", "64MiB"},
+		"1 worker, 2nd time": {"--workers", "1"},
+	} {
+		s := newSite(t, template)
+		if diff := cmp.Diff(want, s.planDigests(args...)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+		if diff := cmp.Diff(want, s.planDigests()); diff != "" {
+			t.Errorf("%s, once more in the same store (-want +got):\n%s", name, diff)
+		}
+	}
+}
+
+// Other bounds of parts give other files and the same digests.
+func TestDigestsDoNotDependOnParts(t *testing.T) {
+	template := newTemplate(t, legacygen.Config{Seed: 5, Users: 1000, SecondUsers: 50, LargePhotos: 1})
+	want := newSite(t, template).planDigests()
+	s := newSite(t, template)
+	t.Setenv("SITE_SECRET", siteSecret)
+	t.Setenv("SITE_PROOF_SECRET", proofSecret)
+	c, err := config.Load(s.dir + "/" + config.DefaultName)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := pipelines.Open(t.Context(), c, pipelines.OpenOptions{Memory: 256 << 20, Workers: 2, Bounds: parts.Bounds{Rows: 64, Bytes: 32 << 10}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	out, err := r.Run(t.Context(), pipelines.RunOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := planned{Legacy: out.Legacy.String(), Desired: out.Desired.String()}
+	got.Plan.Effective = out.Planned.Effective.String()
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("smaller parts (-want +got):\n%s", diff)
+	}
+	sn, err := r.Store.Snapshot(t.Context(), out.Desired.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if table, _ := sn.Stored("users"); len(table.Layers[0].Parts) < 4 {
+		t.Errorf("users lie in %d parts: the bounds had no effect", len(table.Layers[0].Parts))
+	}
+}
