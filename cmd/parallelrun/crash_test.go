@@ -104,13 +104,7 @@ func (s *site) resumeUntilDone() {
 // ledger, and that another run finds nothing to do.
 func (s *site) wantAs(u *uninterrupted) {
 	s.t.Helper()
-	if diff := cmp.Diff(strings.Split(u.dump, "\n"), strings.Split(s.dump(), "\n")); diff != "" {
-		s.t.Errorf("the target is not as after an uninterrupted run (-want +got):\n%s", diff)
-	}
-	if diff := cmp.Diff(u.base, s.baseDigests()); diff != "" {
-		s.t.Errorf("the base is another (-want +got):\n%s", diff)
-	}
-	s.wantCompleteLedger()
+	s.wantSame(u)
 	var again struct {
 		Plan struct{ Operations int64 } `json:"plan"`
 	}
@@ -120,6 +114,18 @@ func (s *site) wantAs(u *uninterrupted) {
 	if again.Plan.Operations != 0 {
 		s.t.Errorf("another run would do %d operations", again.Plan.Operations)
 	}
+}
+
+// wantSame is wantAs without the other run.
+func (s *site) wantSame(u *uninterrupted) {
+	s.t.Helper()
+	if diff := cmp.Diff(strings.Split(u.dump, "\n"), strings.Split(s.dump(), "\n")); diff != "" {
+		s.t.Errorf("the target is not as after an uninterrupted run (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(u.base, s.baseDigests()); diff != "" {
+		s.t.Errorf("the base is another (-want +got):\n%s", diff)
+	}
+	s.wantCompleteLedger()
 }
 
 // wantCompleteLedger checks that every operation of the latest run is done, as

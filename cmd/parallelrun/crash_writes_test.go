@@ -44,7 +44,7 @@ var (
 		{"department-attributes", http.MethodPut, `organizations/[^/]+/groups/[^/]+`, ""},
 		{"department-roles", http.MethodPost, `organizations/[^/]+/groups/[^/]+/role-mappings/realm`, ""},
 		{"group", http.MethodPost, `groups`, ""},
-		{"users", http.MethodPost, `partialImport`, ""},
+		{"users", http.MethodPost, `partialImport`, `"username"`},
 		{"member", http.MethodPost, `organizations/[^/]+/members`, ""},
 		{"department-member", http.MethodPut, `organizations/[^/]+/groups/[^/]+/members/[^/]+`, ""},
 		{"membership-details", http.MethodPut, `users/[^/]+`, `"attributes"`},

@@ -1,0 +1,110 @@
+package main
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/parallelrun/parallelrun/internal/config"
+	"github.com/parallelrun/parallelrun/internal/legacygen"
+	"github.com/parallelrun/parallelrun/load"
+	"github.com/parallelrun/parallelrun/pipelines"
+	"github.com/parallelrun/parallelrun/schemas"
+)
+
+// demoOutcomes plays the demo and returns what its two runs and its look at
+// the drift came to.
+func demoOutcomes(t *testing.T) (first, second pipelines.Outcome, drift pipelines.Drift) {
+	t.Helper()
+	s := &site{t: t, dir: t.TempDir()}
+	dec := json.NewDecoder(strings.NewReader(s.must("demo", "--json", "--dir", "play").stdout))
+	for _, v := range []any{&first, &second, &drift} {
+		if err := dec.Decode(v); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := config.Load(filepath.Join(s.dir, "play", config.DefaultName)); err != nil {
+		t.Error(err)
+	}
+	for _, report := range first.Reports {
+		if info, err := os.Stat(report); err != nil || info.Size() == 0 {
+			t.Errorf("report %s: %v", report, err)
+		}
+	}
+	return first, second, drift
+}
+
+// The demo's figures are those that the generator counted when it made the
+// directory dirty.
+func TestDemoFigures(t *testing.T) {
+	t.Parallel()
+	want, err := legacygen.Generate(discard{}, legacygen.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, second, drift := demoOutcomes(t)
+	equal := func(what string, got, want int64) {
+		t.Helper()
+		if got != want {
+			t.Errorf("%s: %d, the generator counted %d", what, got, want)
+		}
+	}
+	report, counts := first.Report(), first.Counts()
+	for table, n := range want.Tables {
+		equal("read from "+table, report.Source(table).Read, int64(n))
+	}
+	people := report.Source("people")
+	equal("people mapped", people.Mapped, int64(want.Carried["people"]))
+	equal("people excluded", people.Excluded, int64(want.Excluded))
+	equal("people rejected", people.Rejected, int64(want.Rejected["people"]["duplicate-email"]+want.Rejected["people"]["duplicate-username"]))
+	for rule, n := range want.Rejected["people"] {
+		equal(rule, report.Rule(schemas.Users, rule), int64(n))
+	}
+	for rule, n := range want.Rejected["units"] {
+		equal(rule, report.Rule(schemas.Departments, rule), int64(n))
+	}
+	equal("below rejected departments", report.Rule(schemas.Departments, "parent-rejected"), int64(want.UnitsBelowRejected))
+	equal("missing departments", report.Rule(schemas.Memberships, "missing-department"),
+		int64(want.Memberships.MissingDepartment+want.Memberships.RejectedDepartment))
+	for entity, n := range map[string]int{
+		schemas.Organizations: want.Carried["organizations"], schemas.Departments: want.Carried["units"], schemas.Groups: want.Carried["groups"],
+		schemas.Users: want.Carried["people"], schemas.Memberships: want.Memberships.Good + want.Memberships.OrganizationOnly,
+	} {
+		equal(entity+" yielded", counts[entity].Yielded, int64(n))
+		equal(entity+" created", counts[entity].Classes[load.Created], int64(n))
+		equal(entity+" unchanged in the second run", second.Counts()[entity].Classes[load.Unchanged], int64(n))
+	}
+	equal("differences", first.Verified.Differences, 0)
+	equal("operations of the second run", second.Planned.Operations, 0)
+	for _, d := range drift.ByTable {
+		switch d.Table {
+		case schemas.Users:
+			equal("users drifted", d.Updated, editedTitles)
+		case schemas.Memberships:
+			equal("memberships drifted", d.Deleted, removedMemberships)
+		}
+	}
+	equal("rows drifted", drift.Differences, editedTitles+removedMemberships)
+	wantProof(t, first.Proof)
+}
+
+// wantProof checks the login proof: 50 people of every movable scheme, all
+// proved, none let in with a wrong password.
+func wantProof(t *testing.T, proof *load.LoginReport) {
+	t.Helper()
+	if proof == nil || !proof.OK() {
+		t.Fatalf("login proof: %+v", proof)
+	}
+	for _, scheme := range []string{schemas.PBKDF2SHA256, schemas.PBKDF2SHA512, schemas.Argon2ID, schemas.ClearText} {
+		p := proof.Schemes[scheme]
+		if p == nil || p.Tried != 50 || p.Proved() != 50 || p.WrongAccepted != 0 {
+			t.Errorf("login proof of %s: %+v", scheme, p)
+		}
+	}
+}
+
+type discard struct{}
+
+func (discard) Write(p []byte) (int, error) { return len(p), nil }
