@@ -163,7 +163,11 @@ func (s *site) wantCompleteLedger() {
 func TestKilledAtEveryStep(t *testing.T) {
 	t.Parallel()
 	u := newUninterrupted(t)
-	for _, step := range []string{"extract", "transform", "observe", "plan", "load", "fold", "verify", "done"} {
+	steps := []string{"extract", "transform", "observe", "plan", "load", "fold", "verify", "done"}
+	if testing.Short() {
+		steps = []string{"plan", "fold"}
+	}
+	for _, step := range steps {
 		for _, done := range []bool{false, true} {
 			at := fmt.Sprint(step, " ", done)
 			t.Run(strings.ReplaceAll(at, " ", "-"), func(t *testing.T) {
@@ -296,7 +300,11 @@ func TestKilledBetweenCommitAndLedger(t *testing.T) {
 func TestKilledAnywhere(t *testing.T) {
 	t.Parallel()
 	u := newUninterrupted(t)
-	for seed := uint64(1); seed <= 20; seed++ {
+	seeds := uint64(20)
+	if testing.Short() {
+		seeds = 4
+	}
+	for seed := uint64(1); seed <= seeds; seed++ {
 		if *crashSeed != 0 && seed != *crashSeed {
 			continue
 		}

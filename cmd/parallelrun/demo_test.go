@@ -39,6 +39,9 @@ func demoOutcomes(t *testing.T) (first, second pipelines.Outcome, drift pipeline
 // The demo's figures are those that the generator counted when it made the
 // directory dirty.
 func TestDemoFigures(t *testing.T) {
+	if testing.Short() {
+		t.Skip("plays the demo at its full size")
+	}
 	t.Parallel()
 	want, err := legacygen.Generate(discard{}, legacygen.Config{})
 	if err != nil {

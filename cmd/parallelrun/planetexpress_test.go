@@ -145,6 +145,9 @@ type planetUser struct {
 // A small real directory goes into a real Keycloak and is read back through
 // its own API: photos byte for byte, every other attribute accounted for.
 func TestPlanetExpress(t *testing.T) {
+	if testing.Short() {
+		t.Skip("needs a Keycloak")
+	}
 	if _, err := os.Stat(planetData); err != nil {
 		t.Skip("the Planet Express data is not here: ../shared/data/planetexpress")
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -11,7 +12,10 @@ import (
 	"testing"
 
 	"github.com/parallelrun/parallelrun/internal/legacygen"
+	"github.com/parallelrun/parallelrun/schemas"
+	"github.com/parallelrun/parallelrun/snapshots"
 	"github.com/parallelrun/parallelrun/snapshots/parts"
+	"github.com/parallelrun/parallelrun/transform/password"
 )
 
 // leakScanner looks for secrets as they are, in hex, and in base64 at each of
@@ -33,12 +37,61 @@ func newLeakScanner(t *testing.T, gen legacygen.Config) *leakScanner {
 			t.Fatal(err)
 		}
 		s.add([]byte(secret), fmt.Sprint("secret ", n))
+		s.addParts(secret, fmt.Sprint("secret ", n))
 		n++
 	}
 	if n < 100 {
 		t.Fatalf("only %d secrets to look for", n)
 	}
 	return s
+}
+
+// addParts adds hash and salt of a stored password: a target keeps them apart.
+func (s *leakScanner) addParts(stored, name string) {
+	if rest, ok := strings.CutPrefix(stored, "{SSHA}"); ok {
+		if raw, err := base64.StdEncoding.DecodeString(rest); err == nil {
+			s.add(raw, name+"'s digest and salt")
+			s.add(raw[:20], name+"'s digest")
+		}
+	}
+	if p, err := password.Parse([]byte(stored)); err == nil {
+		s.addMaterial(p.Material, name)
+	}
+}
+
+func (s *leakScanner) addMaterial(m schemas.SecretMaterial, name string) {
+	s.add(m.Hash, name+"'s hash")
+	s.add(m.Salt, name+"'s salt")
+	s.add([]byte(m.Encoded), name+"'s encoded form")
+}
+
+// addSealed adds what is sealed in a store's credentials: hashes among it that
+// the migration itself made of clear text.
+func (s *leakScanner) addSealed(t *testing.T, st *snapshots.Store, snapshot string) {
+	t.Helper()
+	sn, err := st.Snapshot(t.Context(), snapshot)
+	if err != nil {
+		t.Fatal(err)
+	}
+	table, _ := sn.Table(schemas.Credentials)
+	before, column := len(s.needles), table.Column("secret")
+	for row, err := range sn.Scan(t.Context(), table.Name, parts.ScanOptions{}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		plain, err := st.Keyring().Open(table.Name, row.ID, "secret", row.Values[column].(schemas.Sealed))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var m schemas.SecretMaterial
+		if err := json.Unmarshal(plain, &m); err != nil {
+			t.Fatal(err)
+		}
+		s.addMaterial(m, "credential "+row.Key)
+	}
+	if len(s.needles) == before {
+		t.Error("no hash was made of clear text: nothing more to look for")
+	}
 }
 
 func (s *leakScanner) add(secret []byte, name string) {
@@ -93,6 +146,7 @@ func TestNoSecretInTheClear(t *testing.T) {
 		r := s.run(args...)
 		printed += r.stdout + r.stderr
 	}
+	scanner.addSealed(t, s.store(), "target/sandbox/base")
 	if leaks := scanner.leaks([]byte(printed)); len(leaks) > 0 {
 		t.Errorf("printed: %q", leaks)
 	}
@@ -105,11 +159,19 @@ var input = map[string]bool{"legacy.ldif": true, "logins.csv": true, "identity.t
 
 func (s *site) wantNoLeaks(scanner *leakScanner) {
 	s.t.Helper()
-	files := s.files(".")
-	if len(files) < 50 {
-		s.t.Fatalf("only %d files to look at", len(files))
+	files, leaks := s.leaked(scanner)
+	if files < 50 {
+		s.t.Fatalf("only %d files to look at", files)
 	}
-	for _, path := range files {
+	for _, l := range leaks {
+		s.t.Error(l)
+	}
+}
+
+// leaked looks at every file of a site but its input.
+func (s *site) leaked(scanner *leakScanner) (files int, leaks []string) {
+	s.t.Helper()
+	for _, path := range s.files(".") {
 		if input[filepath.Base(path)] {
 			continue
 		}
@@ -117,10 +179,12 @@ func (s *site) wantNoLeaks(scanner *leakScanner) {
 		if err != nil {
 			s.t.Fatal(err)
 		}
-		if leaks := scanner.leaks(data); len(leaks) > 0 {
-			s.t.Errorf("%s: %q", path, leaks)
+		files++
+		for _, l := range scanner.leaks(data) {
+			leaks = append(leaks, path+": "+l)
 		}
 	}
+	return files, leaks
 }
 
 // wantNoLeaksInRows looks at every row of every snapshot, Parquet decoded,
@@ -170,15 +234,41 @@ func TestNoSecretLeftByAKill(t *testing.T) {
 		if r := s.finish(cmd); r.code != -1 {
 			t.Fatalf("%s: was not killed: %d\n%s", at, r.code, r.stderr)
 		}
-		for _, path := range s.files(".") {
-			data, err := os.ReadFile(path)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if leaks := scanner.leaks(data); len(leaks) > 0 && !input[filepath.Base(path)] {
-				t.Errorf("%s: %s: %q", at, path, leaks)
-			}
+		if _, leaks := s.leaked(scanner); len(leaks) > 0 {
+			t.Errorf("%s: %q", at, leaks)
 		}
+	}
+}
+
+// The demo's own target keeps its state on disk; what the demo leaves there and
+// prints holds no secret either. One that is planted there is found.
+func TestDemoLeavesNoSecret(t *testing.T) {
+	t.Parallel()
+	gen := legacygen.Config{Seed: 3, Users: 300}
+	scanner := newLeakScanner(t, gen)
+	outer := &site{t: t, dir: t.TempDir()}
+	s := &site{t: t, dir: filepath.Join(outer.dir, "demo")}
+	printed := ""
+	for _, more := range [][]string{{"--log-level", "debug"}, {"--json", "--memory", "64MiB"}} {
+		r := outer.must(append([]string{"demo", "--users", "300", "--seed", "3"}, more...)...)
+		printed += r.stdout + r.stderr
+	}
+	scanner.addSealed(t, s.store(), "target/sandbox/base")
+	if leaks := scanner.leaks([]byte(printed)); len(leaks) > 0 {
+		t.Errorf("printed: %q", leaks)
+	}
+	outer.wantNoLeaks(scanner)
+	s.wantNoLeaksInRows(scanner)
+
+	for form := range scanner.needles {
+		path := filepath.Join(s.dir, ".parallelrun", "planted")
+		if err := os.WriteFile(path, []byte("x"+form+"x"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, leaks := outer.leaked(scanner); len(leaks) != 1 || !strings.HasPrefix(leaks[0], path) {
+			t.Errorf("%s was planted, found is %q", scanner.needles[form], leaks)
+		}
+		break
 	}
 }
 
