@@ -247,6 +247,7 @@ func (l *loader) sendOne(ctx context.Context, it item) (id string, err error) {
 // shows as done.
 func (l *loader) refusedOne(ctx context.Context, it item, attempt int, e *Error, look bool) error {
 	if look {
+		it.absent = e.Status == http.StatusNotFound
 		if seen, err := l.settleOne(ctx, it, attempt); err != nil || seen {
 			return err
 		}

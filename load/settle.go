@@ -221,6 +221,11 @@ func (l *loader) credentialOf(s *sight, ours *schemas.Row) *schemas.Row {
 
 func (l *loader) dependentShows(it item, seen *schemas.Row) bool {
 	switch {
+	case it.op.Table == schemas.Memberships && (it.op.Kind == Unlink || it.op.Kind == Delete):
+		// To leave takes several requests. After the first the membership no
+		// longer shows, and the user may be in the organization all the same.
+		// Sent again, it goes on where it ended.
+		return seen == nil && it.absent
 	case it.op.Kind == Unlink || it.op.Kind == Delete:
 		return seen == nil
 	case seen == nil:

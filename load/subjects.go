@@ -15,6 +15,8 @@ import (
 type item struct {
 	op      Operation
 	subject Subject
+	// absent: the target says that what the operation is about is not there.
+	absent bool
 }
 
 // owner is the row whose operations never overlap: the user of a user's rows,
@@ -129,7 +131,7 @@ func userItem(x *person, op Operation) (item, bool) {
 	}
 	b := state.bundle()
 	if op.Table == schemas.Users {
-		return item{op, Subject{Row: b.User, User: &b}}, op.ID == x.id
+		return item{op: op, subject: Subject{Row: b.User, User: &b}}, op.ID == x.id
 	}
 	row := x.desired.has(op.Table, op.ID)
 	if row == nil || op.Kind == Unlink || op.Kind == Delete {
@@ -138,7 +140,7 @@ func userItem(x *person, op Operation) (item, bool) {
 	if row == nil {
 		return item{}, false
 	}
-	return item{op, Subject{Row: *row, User: &b}}, true
+	return item{op: op, subject: Subject{Row: *row, User: &b}}, true
 }
 
 func (l *loader) structureSubjects(ctx context.Context, ops []Operation) ([]item, error) {
@@ -156,7 +158,7 @@ func (l *loader) structureSubjects(ctx context.Context, ops []Operation) ([]item
 		if row == nil {
 			return nil, noSubject(op)
 		}
-		items = append(items, item{op, Subject{Row: *row}})
+		items = append(items, item{op: op, subject: Subject{Row: *row}})
 	}
 	return items, nil
 }

@@ -42,7 +42,8 @@ type Target interface {
 	CreateUsers(ctx context.Context, users []schemas.Bundle, ids IDs) error
 	// Apply carries out one operation other than a batched create and returns
 	// the target id of the row where the target chose one. It is not retried
-	// inside: the loader decides.
+	// inside: the loader decides. Applied again after it was carried out in
+	// part, it does what is left.
 	Apply(ctx context.Context, op Operation, s Subject, ids IDs) (targetID string, err error)
 
 	// Login proves that a user can log in (see LoginResult). It leaves no

@@ -57,7 +57,6 @@ type Proxy struct {
 	mu      sync.Mutex
 	strike  func(Request) Fault
 	seen    int
-	writes  int
 	running int
 	idle    *sync.Cond
 }
@@ -96,13 +95,6 @@ func (p *Proxy) Strike(f func(Request) Fault) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.strike = f
-}
-
-// Writes is how many requests that write were passed on.
-func (p *Proxy) Writes() int {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.writes
 }
 
 // Settle waits until no request is on its way.
@@ -153,9 +145,6 @@ func (p *Proxy) arrived(r *http.Request, body []byte) (f Fault) {
 	req := Request{N: p.seen, Method: r.Method, Path: r.URL.Path, Body: body}
 	if p.strike != nil {
 		f = p.strike(req)
-	}
-	if req.Writes() && !f.Drop && f.Status == 0 {
-		p.writes++
 	}
 	return f
 }
