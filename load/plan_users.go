@@ -44,7 +44,9 @@ func (p *planner) users(ctx context.Context) error {
 		if err := up.person(ctx, x); err != nil {
 			return err
 		}
-		progress.Done(StepPlan, 1)
+		if x.desired.user != nil || x.base.user != nil { // rejected rows are no part of the total
+			progress.Done(StepPlan, 1)
+		}
 	}
 	return nil
 }

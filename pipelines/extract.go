@@ -20,6 +20,14 @@ type Extracted struct {
 	Put      snapshots.PutStats
 }
 
+// warnings are what the operator should know of the source; nil-safe.
+func (e *Extracted) warnings() []string {
+	if e == nil {
+		return nil
+	}
+	return e.Warnings
+}
+
 // extract reads the source, all of it, into a snapshot of stage legacy.
 func (r *Runner) extract(ctx context.Context, run string) (*Extracted, error) {
 	var tables []schemas.Table

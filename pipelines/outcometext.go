@@ -50,6 +50,7 @@ func (o *Outcome) text(p *ui.Page, full bool) {
 		o.textRejects(p)
 	}
 	o.textFound(p)
+	textList(p, "about the source", o.Extracted.warnings())
 	o.textSettings(p)
 	o.textTook(p)
 	o.textVerified(p)
@@ -180,18 +181,19 @@ func (o *Outcome) textSettings(p *ui.Page) {
 	if o.Planned == nil {
 		return
 	}
-	for _, l := range []struct {
-		title string
-		lines []string
-	}{{"settings of the target that a load changes first", o.Planned.Prepares}, {"about the target", o.Planned.Remarks}} {
-		if len(l.lines) == 0 {
-			continue
-		}
-		p.Blank()
-		p.Line("%s", l.title)
-		for _, text := range l.lines {
-			p.Line("  %s", text)
-		}
+	textList(p, "settings of the target that a load changes first", o.Planned.Prepares)
+	textList(p, "about the target", o.Planned.Remarks)
+}
+
+// textList writes a title and its lines, nothing if there are none.
+func textList(p *ui.Page, title string, lines []string) {
+	if len(lines) == 0 {
+		return
+	}
+	p.Blank()
+	p.Line("%s", title)
+	for _, text := range lines {
+		p.Line("  %s", text)
 	}
 }
 
