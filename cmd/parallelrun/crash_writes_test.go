@@ -116,10 +116,7 @@ func around(t *testing.T, kinds []write, journal []faultproxy.Request, u *uninte
 // twice.
 func TestKilledAroundEveryWrite(t *testing.T) {
 	t.Parallel()
-	u := &uninterrupted{template: newTemplate(t, crashData)}
-	first := newFront(t, u.template, "")
-	journal := first.undisturbed()
-	u.dump, u.base = first.dump(), first.baseDigests()
+	u, journal := newFirstRun(t)
 	around(t, firstWrites, journal, u, func(t *testing.T) *front { return newFront(t, u.template, "") })
 }
 
