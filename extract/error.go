@@ -56,6 +56,9 @@ func (e *Error) Error() string {
 
 func (e *Error) Unwrap() error { return e.Err }
 
+// Hint says what to do.
+func (e *Error) Hint() string { return e.Next }
+
 func cut(s string) string {
 	if len(s) <= maxNameInMessage {
 		return s

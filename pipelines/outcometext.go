@@ -41,7 +41,7 @@ func (o *Outcome) text(p *ui.Page, full bool) {
 	}
 	if c := o.Counts(); c != nil {
 		p.Blank()
-		p.Line("every row of an entity:  yielded = the sum of its classes%s", o.planned())
+		p.Line("every row of an entity:  %s = the sum of its classes%s", yielded(c), o.planned())
 		p.Table(entityTable(c))
 	}
 	if full {
@@ -77,8 +77,20 @@ func sourceTable(r *transform.Report) *ui.Table {
 	return t
 }
 
+// yielded names the left side of the equation: rows that are gone from the
+// source have a class as well.
+func yielded(c load.Counts) string {
+	for _, e := range c {
+		if e.Gone > 0 {
+			return "yielded + gone"
+		}
+	}
+	return "yielded"
+}
+
 func entityTable(c load.Counts) *ui.Table {
-	header := []string{"entity", "yielded"}
+	left := strings.Split(yielded(c), " + ")
+	header := append([]string{"entity"}, left...)
 	for _, class := range load.Classes {
 		header = append(header, string(class))
 	}
@@ -88,7 +100,7 @@ func entityTable(c load.Counts) *ui.Table {
 		if e == nil || e.Yielded+e.Gone == 0 {
 			continue
 		}
-		row := []any{entity, ui.Count(e.Yielded)}
+		row := []any{entity, ui.Count(e.Yielded), ui.Count(e.Gone)}[:1+len(left)]
 		for _, class := range load.Classes {
 			row = append(row, ui.Count(e.Classes[class]))
 		}

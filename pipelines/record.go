@@ -89,7 +89,22 @@ func ReadRecord(ctx context.Context, s *snapshots.Store, id string) (Record, err
 	if err := json.Unmarshal(data, &r); err != nil {
 		return r, fmt.Errorf("run %s: run.json is damaged: %w", full, err)
 	}
-	return r, nil
+	if r.Apply {
+		return r, nil
+	}
+	_, err = s.ReadFile(ctx, runKey(full, applyFile))
+	if r.Apply = err == nil; errors.Is(err, snapshots.ErrNotFound) {
+		err = nil
+	}
+	return r, err
+}
+
+// applyFile marks a run that began as a plan and is being carried out, so that
+// whoever resumes it, or lists it, knows.
+const applyFile = "apply.json"
+
+func markApplied(ctx context.Context, s *snapshots.Store, id string) error {
+	return s.PutFile(ctx, runKey(id, applyFile), []byte("{}\n"))
 }
 
 func resolveRunID(ids []string, id string) (string, error) {

@@ -67,7 +67,12 @@ func (r *Runner) Resume(ctx context.Context, id string, o RunOptions) (*Outcome,
 	if err := r.sameInputs(ctx, rec); err != nil {
 		return nil, err
 	}
-	rec.Apply = rec.Apply || o.Apply
+	if o.Apply && !rec.Apply {
+		if err := markApplied(ctx, r.Store, rec.ID); err != nil {
+			return nil, err
+		}
+		rec.Apply = true
+	}
 	return r.goOn(ctx, rec, o)
 }
 

@@ -114,8 +114,13 @@ type LeaseHeldError struct {
 }
 
 func (e *LeaseHeldError) Error() string {
-	return fmt.Sprintf("target %q is held by run %s on host %s (process %d) since %s, last sign of life %s: one run per target at a time (wait for it, or stop it and start again; see: parallelrun runs show %s)",
-		e.Target, e.Holder.Run, e.Holder.Host, e.Holder.PID, e.Since.UTC().Format(time.RFC3339), e.Seen.UTC().Format(time.RFC3339), e.Holder.Run)
+	return fmt.Sprintf("target %q is held by run %s on host %s (process %d) since %s, last sign of life %s: one run per target at a time (%s)",
+		e.Target, e.Holder.Run, e.Holder.Host, e.Holder.PID, e.Since.UTC().Format(time.RFC3339), e.Seen.UTC().Format(time.RFC3339), e.Hint())
+}
+
+// Hint says what to do.
+func (e *LeaseHeldError) Hint() string {
+	return "wait for it, or stop it and start again; see: parallelrun runs show " + e.Holder.Run
 }
 
 // LeaseLostError: the lease is no longer ours. Send nothing more to the
@@ -127,5 +132,8 @@ type LeaseLostError struct {
 }
 
 func (e *LeaseLostError) Error() string {
-	return fmt.Sprintf("lease on target %q (epoch %d) is lost: %s (nothing more is sent; go on with: parallelrun resume)", e.Target, e.Epoch, e.Why)
+	return fmt.Sprintf("lease on target %q (epoch %d) is lost: %s (%s)", e.Target, e.Epoch, e.Why, e.Hint())
 }
+
+// Hint says what to do.
+func (*LeaseLostError) Hint() string { return "nothing more is sent; go on with: parallelrun resume" }

@@ -38,7 +38,7 @@ var exitRules = []exitRule{
 	{ui.Unreachable, targetSaid(load.Transient)},
 	{ui.Failed, targetSaid(load.Permanent)},
 	{ui.Refused, is(snapshots.ErrNoStore, snapshots.ErrNotEmpty, snapshots.ErrNewerStore, snapshots.ErrNoTable)},
-	{ui.Refused, is(local.ErrNoStoreDir, local.ErrNoLinks, fs.ErrPermission, syscall.ENOTDIR)},
+	{ui.Refused, is(local.ErrNoStoreDir, local.ErrCantMake, local.ErrNoLinks, fs.ErrPermission, syscall.ENOTDIR)},
 	{ui.Refused, as[*snapshots.UnknownSnapshotError]},
 	{ui.Refused, as[*snapshots.RefMovedError]},
 	{ui.Refused, as[*snapshots.NamespaceError]},
@@ -118,21 +118,41 @@ func report(w io.Writer, err error) {
 	ui.ReportError(w, err, hintOf)
 }
 
-// hintOf finds an error's next step and the text that it stands in, if any.
-// Errors that carry it in a field put it in brackets at their end as well.
+// sentinelHints are the next steps after errors that are plain values.
+var sentinelHints = []struct {
+	err  error
+	hint string
+}{
+	{seal.ErrNoKey, "make one with: parallelrun key init"},
+	{load.ErrPlanStale, "make a new plan"},
+	{load.ErrPlanDamaged, "make a new plan"},
+	{pipelines.ErrUnknownRun, "`parallelrun runs list` shows all"},
+}
+
+// hintOf finds an error's next step and the text that it stands in without it:
+// errors put it in brackets or after a colon at their end as well.
 func hintOf(err error) (hint, text string) {
 	text = strings.TrimSpace(err.Error())
-	if hint = ui.Hint(err); hint != "" {
-		return hint, text
+	if hint = findHint(err); hint == "" {
+		return "", text
 	}
-	if e, ok := errors.AsType[*load.Error](err); ok {
-		hint = e.Hint
+	return hint, strings.TrimSuffix(strings.Replace(text, " ("+hint+")", "", 1), ": "+hint)
+}
+
+func findHint(err error) string {
+	for _, s := range sentinelHints {
+		if errors.Is(err, s.err) {
+			return s.hint
+		}
+	}
+	if hint := ui.Hint(err); hint != "" {
+		return hint
+	}
+	if e, ok := errors.AsType[*load.Error](err); ok && e.Hint != "" {
+		return e.Hint
 	}
 	if e, ok := errors.AsType[*seal.KeyFileError](err); ok {
-		hint = e.Hint
+		return e.Hint
 	}
-	if hint != "" {
-		text = strings.Replace(text, " ("+hint+")", "", 1)
-	}
-	return hint, text
+	return ""
 }

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/parallelrun/parallelrun/internal/config"
@@ -42,7 +43,7 @@ func TestExitCode(t *testing.T) {
 		{"unknown commit", &snapshots.OutcomeUnknownError{Err: context.DeadlineExceeded}, ui.UnknownOutcome},
 		{"unknown write", snapshots.ErrUnknownOutcome, ui.UnknownOutcome},
 		{"target refuses all", &load.Error{Class: load.Setup, Status: 403}, ui.Refused},
-		{"target does not answer at first", &load.Error{Class: load.Setup}, ui.Unreachable},
+		{"target does not answer at first", &load.Error{Class: load.Setup, Err: syscall.ECONNREFUSED}, ui.Unreachable},
 		{"target does not answer", &load.Error{Class: load.Transient}, ui.Unreachable},
 		{"target refuses a row", &load.Error{Class: load.Permanent, Status: 400}, ui.Failed},
 		{"target's reply is lost", &load.Error{Class: load.Unknown}, ui.UnknownOutcome},

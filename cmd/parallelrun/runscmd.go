@@ -17,7 +17,7 @@ type runsView struct {
 }
 
 func (v runsView) Text(p *ui.Page) {
-	t := ui.NewTable("run", "migration", "target", "state", "last step", "started")
+	t := ui.NewTable("RUN", "MIGRATION", "TARGET", "STATE", "LAST STEP", "STARTED")
 	for _, r := range v.Runs {
 		t.Row(r.ID, r.Migration, r.Target, string(r.State), r.LastStep, r.Created.Local().Format("2006-01-02 15:04:05"))
 	}

@@ -41,6 +41,9 @@ var (
 	// ErrNoStoreDir: the directory is not there. Make it with the command that
 	// makes stores, or correct the path.
 	ErrNoStoreDir = errors.New("store directory does not exist (the first parallelrun run makes it)")
+	// ErrCantMake: the directory can't be made there. Choose another path, or
+	// see what the cause says.
+	ErrCantMake = errors.New("make store directory")
 	// ErrNoLinks: the file system can't do what commits need. Put the store on
 	// another file system.
 	ErrNoLinks = errors.New("file system has no hard links, which a store needs (put the store on another file system, such as ext4, xfs, apfs or nfs)")
@@ -65,7 +68,7 @@ var _ snapshots.Backend = (*Backend)(nil)
 // Create opens the directory and makes it first if it is not there.
 func Create(dir string) (*Backend, error) {
 	if err := os.MkdirAll(dir, dirMode); err != nil {
-		return nil, withHint(fmt.Errorf("make store directory: %w", err))
+		return nil, withHint(fmt.Errorf("%w: %w", ErrCantMake, err))
 	}
 	return Open(dir)
 }
@@ -130,11 +133,26 @@ func withHint(err error) error {
 		hint = "choose a path that you may write to, or change its permissions"
 	case errors.Is(err, syscall.ENOTDIR):
 		hint = "a file is in the way: choose another path"
+	case errors.Is(err, ErrCantMake):
+		hint = "choose another path"
 	default:
 		return err
 	}
-	return fmt.Errorf("%w (%s)", err, hint)
+	return &hintedError{err, hint}
 }
+
+// hintedError is an error with its next step.
+type hintedError struct {
+	err  error
+	hint string
+}
+
+func (e *hintedError) Error() string { return fmt.Sprintf("%v (%s)", e.err, e.hint) }
+
+func (e *hintedError) Unwrap() error { return e.err }
+
+// Hint says what to do.
+func (e *hintedError) Hint() string { return e.hint }
 
 func (b *Backend) create(ctx context.Context, key string, body io.ReadSeeker) error {
 	if err := b.makeDir(path.Dir(key)); err != nil {
