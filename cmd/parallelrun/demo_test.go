@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/parallelrun/parallelrun/internal/config"
 	"github.com/parallelrun/parallelrun/internal/legacygen"
 	"github.com/parallelrun/parallelrun/load"
@@ -81,16 +83,69 @@ func TestDemoFigures(t *testing.T) {
 	}
 	equal("differences", first.Verified.Differences, 0)
 	equal("operations of the second run", second.Planned.Operations, 0)
-	for _, d := range drift.ByTable {
-		switch d.Table {
-		case schemas.Users:
-			equal("users drifted", d.Updated, editedTitles)
-		case schemas.Memberships:
-			equal("memberships drifted", d.Deleted, removedMemberships)
-		}
+	wantDrift := []pipelines.TableDrift{{Table: schemas.Memberships, Deleted: removedMemberships}, {Table: schemas.Users, Updated: editedTitles}}
+	if diff := cmp.Diff(wantDrift, drift.ByTable); diff != "" {
+		t.Errorf("drift (-want +got):\n%s", diff)
 	}
+	wantCredentials(equal, &first, &second, want)
+	wantLeftOut(equal, &first, want)
 	equal("rows drifted", drift.Differences, editedTitles+removedMemberships)
 	wantProof(t, first.Proof)
+}
+
+// wantCredentials checks passwords by what became of their schemes.
+func wantCredentials(equal func(string, int64, int64), first, second *pipelines.Outcome, want *legacygen.Counts) {
+	schemes, movable := want.CarriedTraits.Schemes, 0
+	for _, s := range []string{schemas.PBKDF2SHA256, schemas.PBKDF2SHA512, schemas.Argon2ID, schemas.ClearText} {
+		movable += schemes[s]
+	}
+	report := first.Report()
+	equal("passwords created", first.Counts()[schemas.Credentials].Classes[load.Created], int64(movable))
+	equal("passwords unchanged", second.Counts()[schemas.Credentials].Classes[load.Unchanged], int64(movable))
+	equal("passwords that the target can't verify", report.Rule(schemas.Credentials, "hash-not-verifiable"), int64(schemes[schemas.SSHA]+schemes[schemas.Bcrypt]))
+	for _, f := range first.Fields() {
+		switch f.Entity + "." + f.Field {
+		case "credentials.secret":
+			equal("clear text that was hashed", f.Changed, int64(schemes[schemas.ClearText]))
+			equal("hashes that were carried", f.Carried, int64(movable-schemes[schemas.ClearText]))
+		case "users.required_actions":
+			equal("people who must change their password", f.Carried+f.Changed, int64(want.MustChange))
+		}
+	}
+}
+
+// wantLeftOut checks what has no place in the target, or leads nowhere.
+func wantLeftOut(equal func(string, int64, int64), first *pipelines.Outcome, want *legacygen.Counts) {
+	for _, l := range first.Report().LeftOut {
+		if l.From != schemas.Groups || l.Field != "members" {
+			continue
+		}
+		switch l.Why {
+		case "there is no such row":
+			equal("dangling members", l.Values, int64(want.Groups.Dangling))
+		case "the member is excluded":
+			equal("members who left", l.Values, int64(want.Groups.ToExcluded))
+		case "the member is rejected":
+			equal("members who are rejected", l.Values, int64(want.Groups.ToRejected))
+		default:
+			equal("members left out: "+l.Why, l.Values, 0)
+		}
+	}
+	photos := int64(-1)
+	for _, f := range first.Fields() {
+		switch f.Entity + "." + f.Field {
+		case `users.attributes["jpegPhoto"]`:
+			photos = f.LeftOut
+		case "users.expires_at":
+			equal("people who expire", f.Encoded, int64(want.Expired+want.Expiring))
+		}
+	}
+	equal("photos left out", photos, int64(want.CarriedTraits.LargePhotos))
+	for _, r := range first.Report().Remarks {
+		if r.Entity == schemas.Users && r.Field == "last_name" {
+			equal("people without a surname", r.Rows, int64(want.People[legacygen.MissingSurname]))
+		}
+	}
 }
 
 // wantProof checks the login proof: 50 people of every movable scheme, all

@@ -52,6 +52,52 @@ func TestDigestsDoNotDependOnHow(t *testing.T) {
 	}
 }
 
+// Runs that spill, or stop and go on, come to the same digests.
+func TestDigestsDoNotDependOnSpills(t *testing.T) {
+	template := newTemplate(t, legacygen.Config{Seed: 5, Users: 8000, SecondUsers: 50, LargePhotos: 1})
+	want := newSite(t, template).planDigests()
+	t.Setenv("SITE_SECRET", siteSecret)
+	t.Setenv("SITE_PROOF_SECRET", proofSecret)
+	s := newSite(t, template)
+	c, err := config.Load(s.dir + "/" + config.DefaultName)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := pipelines.Open(t.Context(), c, pipelines.OpenOptions{Memory: 512 << 10, Workers: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	out, err := r.Run(t.Context(), pipelines.RunOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out.Extracted.Spilled == 0 || out.Transformed.Spilled == 0 {
+		t.Errorf("extract spilled %d bytes, transform %d: nothing is proved", out.Extracted.Spilled, out.Transformed.Spilled)
+	}
+	got := planned{Legacy: out.Legacy.String(), Desired: out.Desired.String()}
+	got.Plan.Effective = out.Planned.Effective.String()
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("with 512 KiB (-want +got):\n%s", diff)
+	}
+
+	for _, at := range []string{"extract true", "transform false", "transform true", "plan false"} {
+		s := newSite(t, template)
+		cmd := s.command("plan")
+		cmd.Env = append(cmd.Env, killVariable+"="+at)
+		if r := s.finish(cmd); r.code != -1 {
+			t.Fatalf("%s: was not killed: exit code %d", at, r.code)
+		}
+		var got planned
+		if err := json.Unmarshal([]byte(s.must("resume", "--json").stdout), &got); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("killed at %s and resumed (-want +got):\n%s", at, diff)
+		}
+	}
+}
+
 // Other bounds of parts give other files and the same digests.
 func TestDigestsDoNotDependOnParts(t *testing.T) {
 	template := newTemplate(t, legacygen.Config{Seed: 5, Users: 1000, SecondUsers: 50, LargePhotos: 1})

@@ -46,3 +46,25 @@ func TestSecondOperatorWaits(t *testing.T) {
 		t.Error("nothing was written once the target was free")
 	}
 }
+
+// A plan whose carrying out was cut short is known as such, and resume takes it
+// to its end.
+func TestCarriedPlanIsResumed(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, newTemplate(t, legacygen.Config{Seed: 2, Users: 100, SecondUsers: 10, LargePhotos: -1}))
+	s.must("plan")
+	if list := s.must("runs", "list").stdout; !strings.Contains(list, "planned") {
+		t.Errorf("the plan is not known as one:\n%s", list)
+	}
+	cmd := s.command("load", "--apply")
+	cmd.Env = append(cmd.Env, killVariable+"=load true")
+	if r := s.finish(cmd); r.code != -1 {
+		t.Fatalf("was not killed: exit code %d\n%s", r.code, r.stderr)
+	}
+	if list := s.must("runs", "list").stdout; !strings.Contains(list, "stopped") {
+		t.Errorf("the half carried out plan is not known as stopped:\n%s", list)
+	}
+	if out := s.must("resume").stdout; !strings.Contains(out, "(finished)") || !strings.Contains(out, "no difference") {
+		t.Errorf("resume did not take it to its end:\n%s", out)
+	}
+}

@@ -6,8 +6,10 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -260,15 +262,20 @@ func TestDemoLeavesNoSecret(t *testing.T) {
 	outer.wantNoLeaks(scanner)
 	s.wantNoLeaksInRows(scanner)
 
-	for form := range scanner.needles {
-		path := filepath.Join(s.dir, ".parallelrun", "planted")
-		if err := os.WriteFile(path, []byte("x"+form+"x"), 0o600); err != nil {
-			t.Fatal(err)
+	form := slices.Min(slices.Collect(maps.Keys(scanner.needles)))
+	path := filepath.Join(s.dir, ".parallelrun", "planted")
+	if err := os.WriteFile(path, []byte("x"+form+"x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, leaks := outer.leaked(scanner)
+	if !slices.Contains(leaks, path+": "+scanner.needles[form]) {
+		t.Errorf("%s was planted, found is %q", scanner.needles[form], leaks)
+	}
+	// A stored password holds its own digest in base64, so one may be found twice.
+	for _, l := range leaks {
+		if !strings.HasPrefix(l, path+": ") {
+			t.Errorf("found elsewhere: %s", l)
 		}
-		if _, leaks := outer.leaked(scanner); len(leaks) != 1 || !strings.HasPrefix(leaks[0], path) {
-			t.Errorf("%s was planted, found is %q", scanner.needles[form], leaks)
-		}
-		break
 	}
 }
 
