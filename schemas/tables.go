@@ -18,6 +18,8 @@ const (
 	IDMap = "id_map"
 	// Scope (stage observed): which rows were looked at.
 	Scope = "scope"
+	// WaveAssignment (stage assignment): which wave each user moves with.
+	WaveAssignment = "wave_assignment"
 )
 
 // RejectedTable is the table, beside an entity's own in stage desired, of the
@@ -146,5 +148,16 @@ func ScopeTable() Table {
 	return Table{Name: Scope, Columns: []Column{
 		{ID: 120, Name: "entity", Type: String},
 		{ID: 121, Name: "found", Type: Bool},
+	}}
+}
+
+// WaveAssignmentTable returns the shape of an assignment: its row ids are those
+// of users. A user has a row from the day a wave takes it, for good: also when
+// the rule that took it no longer would, and when legacy has it no longer.
+func WaveAssignmentTable() Table {
+	return Table{Name: WaveAssignment, Columns: []Column{
+		{ID: 140, Name: "wave", Type: String},
+		{ID: 141, Name: "rule", Type: String, Doc: "what took the user: department, group, key, percent, where, or by hand"},
+		{ID: 142, Name: "run", Type: String, Doc: "the run that decided, empty for waves assign"},
 	}}
 }
