@@ -108,6 +108,7 @@ type states struct {
 	target        *loadtest.Target
 	probes        []string // users to look at; nil: all that any side names
 	structure     bool
+	reach         load.Reach
 }
 
 func newStates() *states {
@@ -142,6 +143,8 @@ func (s *states) parse(side, text string) {
 			s.structure = false
 		case f[0] == "look":
 			s.probes = append([]string{}, f[1:]...)
+		case f[0] == "wave":
+			s.assign(f[1], f[2:]...)
 		case f[0] == "foreign":
 			r := row(schemas.Users, "", f[1:]...)
 			r.ID = load.ForeignRowID(strings.Join(f, " "))
@@ -165,12 +168,23 @@ func (s *states) parse(side, text string) {
 	}
 }
 
+// assign puts users into a wave.
+func (s *states) assign(wave string, users ...string) {
+	if s.reach.Assignment == nil {
+		s.reach.Assignment = loadtest.NewState([]schemas.Table{schemas.WaveAssignmentTable()})
+	}
+	for _, u := range users {
+		row := schemas.Row{ID: rowID(schemas.Users, u), Key: u, Values: []any{wave, "by hand", nil}}
+		check(s.reach.Assignment.(*loadtest.State).WriteRow(context.Background(), schemas.WaveAssignment, row, -1))
+	}
+}
+
 // observe looks at the target.
 func (s *states) observe(tb testing.TB) *loadtest.State {
 	tb.Helper()
 	out := loadtest.NewState(load.ObservedTables(loadtest.Profile()))
 	ids := must(load.ReadIDMap(tb.Context(), s.base))
-	users := load.Probes(tb.Context(), s.target, s.base, s.desired)
+	users := load.Probes(tb.Context(), s.target, s.base, s.desired, s.reach)
 	if s.probes != nil {
 		all := users
 		users = func(yield func(load.UserProbe, error) bool) {
@@ -206,7 +220,7 @@ func (s *states) plan(tb testing.TB, run string, o load.PlanOptions) planned {
 	}
 	m, err := load.Plan(tb.Context(), load.PlanInput{
 		Run: run, TargetName: "live", Base: s.base, Desired: s.desired, Observed: p.observed,
-		Target: s.target, Profile: loadtest.Profile(), Files: p.files, Options: o,
+		Target: s.target, Profile: loadtest.Profile(), Files: p.files, Options: o, Reach: s.reach,
 	}, p.effective)
 	if err != nil {
 		tb.Fatal(err)

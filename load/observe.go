@@ -163,17 +163,20 @@ func (s *observedSink) finish() error {
 	return nil
 }
 
-// Probes lists every user of desired and base, with the names that the target
-// would know them by. Base may be nil.
-func Probes(ctx context.Context, target Projector, base, desired Snapshot) iter.Seq2[UserProbe, error] {
+// Probes lists every user of desired and base within reach, with the names that
+// the target would know them by. Base may be nil.
+func Probes(ctx context.Context, target Projector, base, desired Snapshot, reach Reach) iter.Seq2[UserProbe, error] {
 	if base == nil {
 		base = Empty
 	}
 	shapes := schemas.Entities()
 	b, _ := sideStreams(base, shapes, func(x *person) *side { return &x.base })
 	d, _ := sideStreams(desired, shapes, func(x *person) *side { return &x.desired })
-	return probes(ctx, []stream{b[0], d[0], idStream(base)}, func(x *person) (*schemas.Row, error) {
-		if x.desired.user == nil {
+	return probes(ctx, append([]stream{b[0], d[0], idStream(base)}, reach.streams()...), func(x *person) (*schemas.Row, error) {
+		switch {
+		case !reach.holds(x):
+			return nil, nil
+		case x.desired.user == nil:
 			return x.base.user, nil
 		}
 		projected, _ := target.ProjectUser(schemas.Bundle{User: *x.desired.user})

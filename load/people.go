@@ -31,6 +31,8 @@ type person struct {
 	// was there.
 	looked, found bool
 	foreign       *schemas.Row
+	// wave is the one that the user is assigned to, where a reach asks.
+	wave string
 	// mapped is the user's entry in the id map.
 	mapped *schemas.Row
 }

@@ -84,6 +84,8 @@ type Manifest struct {
 	Observed  snapshots.Digest `json:"observed"`
 	Effective snapshots.Digest `json:"effective"`
 
+	// Reach is nil for everybody.
+	Reach     *Reached `json:"reach,omitempty"`
 	Ownership string   `json:"ownership"`
 	Allow     []string `json:"allow,omitempty"`
 

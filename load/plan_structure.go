@@ -46,6 +46,10 @@ func (p *planner) structure(ctx context.Context) error {
 			}
 		}
 	}
+	var err error
+	if p.near, err = p.reachStructure(ctx, states); err != nil {
+		return err
+	}
 	for _, st := range states {
 		p.notOurs(st)
 	}
@@ -205,6 +209,8 @@ func (p *planner) structureRow(ctx context.Context, st *structState, id schemas.
 	case !holds(p.in.Profile, table):
 		p.blocked[id] = "has no place in the target"
 		return p.postpone(ctx, table, &raw, "the target has no place for "+table)
+	case !p.near.holds(table, id):
+		return p.structureWaits(ctx, st, &raw, base)
 	case depth == cyclic:
 		return p.structureConflict(ctx, st, &want, "its parents form a cycle")
 	case reason != "":
@@ -272,6 +278,21 @@ func (p *planner) structureUnseen(ctx context.Context, st *structState, want, ba
 	return p.postpone(ctx, table, want, "the target was not looked at")
 }
 
+// structureWaits plans a row out of reach, or one that legacy no longer has:
+// it stands as it is.
+func (p *planner) structureWaits(ctx context.Context, st *structState, row, base *schemas.Row) error {
+	p.outOfReach(st.shape.Name)
+	observed := at(st.observed, row.ID)
+	if base == nil {
+		p.blocked[row.ID] = "is " + beyondReach
+		return nil
+	}
+	if err := p.hold(ctx, st.shape.Name, base); err != nil || st.looked && observed == nil {
+		return err
+	}
+	return p.write(ctx, st.shape.Name, overlay(base, observed, st.merger.seen))
+}
+
 func (p *planner) structureMerge(ctx context.Context, st *structState, want, base, observed *schemas.Row, depth int) error {
 	m := st.merger.merge(base, want, observed)
 	if err := p.write(ctx, st.shape.Name, m.effective); err != nil {
@@ -316,6 +337,9 @@ func (p *planner) structureAbsent(ctx context.Context, st *structState, id schem
 			return err
 		}
 		return p.write(ctx, st.shape.Name, overlay(base, observed, st.merger.seen))
+	case !p.near.holds(st.shape.Name, id):
+		counts.Gone++
+		return p.structureWaits(ctx, st, base, base)
 	case !st.looked:
 		counts.Gone++
 		if err := p.write(ctx, st.shape.Name, *base); err != nil {

@@ -49,7 +49,7 @@ func TestPlanCases(t *testing.T) {
 
 func parseCase(a *txtar.Archive) (*states, []string) {
 	s := newStates()
-	for _, f := range a.Files {
+	for _, f := range a.Files { // sides, and who is in which wave
 		if f.Name != "plan" && f.Name != "next base" {
 			s.parse(f.Name, string(f.Data))
 		}
@@ -59,6 +59,11 @@ func parseCase(a *txtar.Archive) (*states, []string) {
 		if w, ok := strings.CutPrefix(line, "allow:"); ok {
 			allow = strings.Fields(w)
 		}
+		if w, ok := strings.CutPrefix(line, "waves:"); ok {
+			s.reach.Waves = strings.Fields(w)
+		}
+		s.reach.Sweep = s.reach.Sweep || strings.TrimSpace(line) == "sweep"
+		s.reach.Moved = s.reach.Moved || strings.TrimSpace(line) == "moved"
 	}
 	return s, allow
 }

@@ -3,6 +3,7 @@ package load
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/parallelrun/parallelrun/schemas"
 )
@@ -34,7 +35,7 @@ func (p *planner) users(ctx context.Context) error {
 	credentials := p.shapes[schemas.Credentials]
 	up.passwords = newPasswords(&credentials, seen[schemas.Credentials], p.allow)
 
-	streams := append(append(append(append(base, desired...), observed...), rejectedStreams(p.in.Desired)...), scopeStreams(p.in.Observed)...)
+	streams := slices.Concat(base, desired, observed, rejectedStreams(p.in.Desired), scopeStreams(p.in.Observed), p.in.Reach.streams())
 	progress := orSilent(p.in.Progress)
 	progress.Total(StepPlan, max(p.in.Desired.Rows(schemas.Users), p.in.Base.Rows(schemas.Users)))
 	for x, err := range people(ctx, streams, schemas.RowID{}, schemas.RowID{}) {
@@ -59,14 +60,31 @@ func (p *planner) merger(table string, base, seen map[string]columns) merger {
 // person plans one user.
 func (p *userPlanner) person(ctx context.Context, x *person) error {
 	switch {
+	case x.desired.user == nil && x.base.user == nil:
+		return p.stray(ctx, x)
+	case !p.in.Reach.holds(x) && !x.rejected[x.id]:
+		return p.waits(ctx, x)
 	case x.desired.user != nil:
 		return p.yielded(ctx, x)
-	case x.base.user == nil:
-		return p.stray(ctx, x)
 	case x.rejected[x.id]:
 		return p.keep(ctx, x)
 	}
 	return p.goneUser(ctx, x)
+}
+
+// waits plans a user out of reach: all of it is deferred and stands as it is,
+// also what legacy no longer has.
+func (p *userPlanner) waits(ctx context.Context, x *person) error {
+	p.outOfReach(schemas.Users)
+	if x.desired.user == nil {
+		p.m.Counts.of(schemas.Users).Gone++
+	}
+	for _, d := range append(x.desired.dependents(), p.missing(x)...) {
+		if !x.rejected[d.row.ID] || x.desired.has(d.table, d.row.ID) != nil {
+			p.outOfReach(d.table)
+		}
+	}
+	return p.standsAsItIs(ctx, x)
 }
 
 // stray plans what is in neither base nor desired.

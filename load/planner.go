@@ -27,6 +27,8 @@ type PlanInput struct {
 	Target   Projector
 	Profile  schemas.TargetProfile
 	Files    Files
+	// Reach says whose rows the plan may change.
+	Reach    Reach
 	Options  PlanOptions
 	Progress Progress
 }
@@ -84,6 +86,8 @@ type planner struct {
 	lists    map[string]*lineFile
 
 	ids *IDMap
+	// near is the structure in reach.
+	near structureReach
 	// blocked tells why rows of the structure can't stand; what hangs on them
 	// can't either.
 	blocked map[schemas.RowID]string
@@ -104,6 +108,9 @@ func newPlanner(in PlanInput, out RowWriter) (*planner, error) {
 	case in.Options.Time.IsZero():
 		return nil, errors.New("plan: options need the plan's time")
 	}
+	if err := in.Reach.check(); err != nil {
+		return nil, fmt.Errorf("plan: %w", err)
+	}
 	if in.Base == nil {
 		in.Base = Empty
 	}
@@ -122,7 +129,7 @@ func newPlanner(in PlanInput, out RowWriter) (*planner, error) {
 	p.m = &Manifest{
 		Version: manifestVersion, Run: in.Run, Target: in.TargetName, Dialect: in.Profile.Dialect, Created: in.Options.Time.UTC(),
 		Base: in.Base.Digest(), Desired: in.Desired.Digest(), Observed: in.Observed.Digest(),
-		Ownership: OwnershipLegacy, Allow: asSet(in.Options.Allow), Lists: map[string][]PlanFile{},
+		Reach: in.Reach.record(), Ownership: OwnershipLegacy, Allow: asSet(in.Options.Allow), Lists: map[string][]PlanFile{},
 		Counts: Counts{}, Settled: Counts{}, Fields: Fields{}, Found: map[string]map[string]int64{},
 	}
 	return p, nil
@@ -276,6 +283,19 @@ func (p *planner) postpone(ctx context.Context, table string, row *schemas.Row, 
 	p.settle(table, Deferred)
 	return p.find(ctx, ListDeferred, Finding{Table: table, ID: row.ID, Key: row.Key, Reason: reason})
 }
+
+// outOfReach classes a row that the run may not change. Such rows can be nearly
+// all of a population: they are counted and not listed.
+func (p *planner) outOfReach(table string) {
+	p.settle(table, Deferred)
+	if p.m.Found[ListDeferred] == nil {
+		p.m.Found[ListDeferred] = map[string]int64{}
+	}
+	p.m.Found[ListDeferred][table+": "+beyondReach]++
+}
+
+// beyondReach is the reason of rows that are deferred because of the reach.
+const beyondReach = "not in the waves of this run"
 
 // write puts a row into effective.
 func (p *planner) write(ctx context.Context, table string, row schemas.Row) error {

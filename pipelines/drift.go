@@ -60,7 +60,7 @@ func (r *Runner) Drift(ctx context.Context, rows int) (*Drift, error) {
 		return nil, err
 	}
 	seen, err := r.look(ctx, "", load.ObserveInput{
-		Structure: true, IDs: ids, Users: load.Probes(ctx, r.Target, base, load.Empty), Total: base.Rows(schemas.Users),
+		Structure: true, IDs: ids, Users: load.Probes(ctx, r.Target, base, load.Empty, load.Reach{}), Total: base.Rows(schemas.Users),
 	}, profile, []snapshots.Digest{base.Digest()})
 	if err != nil {
 		return nil, err

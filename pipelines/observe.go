@@ -30,7 +30,7 @@ func (r *Runner) observe(ctx context.Context, run string, desired snapshots.Dige
 		return nil, err
 	}
 	in := load.ObserveInput{Structure: true, Foreign: true, Total: want.Rows(schemas.Users)}
-	in.Users = load.Probes(ctx, r.Target, orEmpty(base), want)
+	in.Users = load.Probes(ctx, r.Target, orEmpty(base), want, load.Reach{})
 	parents := []snapshots.Digest{desired}
 	if base != nil {
 		parents = append(parents, base.Digest())
