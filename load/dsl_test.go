@@ -109,6 +109,7 @@ type states struct {
 	probes        []string // users to look at; nil: all that any side names
 	structure     bool
 	reach         load.Reach
+	created       [][2]string // table and key of rows of base that we created
 }
 
 func newStates() *states {
@@ -143,6 +144,8 @@ func (s *states) parse(side, text string) {
 			s.structure = false
 		case f[0] == "look":
 			s.probes = append([]string{}, f[1:]...)
+		case f[0] == "created":
+			s.created = append(s.created, [2]string{singular[f[1]], f[2]})
 		case f[0] == "wave":
 			s.assign(f[1], f[2:]...)
 		case f[0] == "foreign":
@@ -168,6 +171,22 @@ func (s *states) parse(side, text string) {
 	}
 }
 
+// mapCreated puts the rows that we created into base's id map, with the ids
+// that the target gave them.
+func (s *states) mapCreated() {
+	ids := s.target.IDs()
+	for _, c := range s.created {
+		id := rowID(c[0], c[1])
+		target, ok := ids[id]
+		if !ok {
+			target = s.target.UserID(id)
+		}
+		e := schemas.Row{ID: id, Key: c[1], Values: []any{c[0], target, load.OriginCreated, "before"}}
+		check(s.base.WriteRow(context.Background(), schemas.IDMap, e, -1))
+	}
+	s.created = nil
+}
+
 // assign puts users into a wave.
 func (s *states) assign(wave string, users ...string) {
 	if s.reach.Assignment == nil {
@@ -182,6 +201,7 @@ func (s *states) assign(wave string, users ...string) {
 // observe looks at the target.
 func (s *states) observe(tb testing.TB) *loadtest.State {
 	tb.Helper()
+	s.mapCreated()
 	out := loadtest.NewState(load.ObservedTables(loadtest.Profile()))
 	ids := must(load.ReadIDMap(tb.Context(), s.base))
 	users := load.Probes(tb.Context(), s.target, s.base, s.desired, s.reach)

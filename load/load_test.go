@@ -571,7 +571,9 @@ func TestPlansThatAreRefused(t *testing.T) {
 		})
 	}
 	refused("edited operations", s.loadInput(t, p, load.LoadOptions{}), load.ErrPlanDamaged)
-	p.files.Tamper("runs/run/plan/plan.json", func(b []byte) []byte { return []byte(strings.Replace(string(b), "legacy", "keymate", 1)) })
+	p.files.Tamper("runs/run/plan/plan.json", func(b []byte) []byte {
+		return []byte(strings.Replace(string(b), `"target": "live"`, `"target": "other"`, 1))
+	})
 	if _, err := load.OpenPlan(t.Context(), p.files, "run"); !errors.Is(err, load.ErrPlanDamaged) {
 		t.Errorf("edited manifest: got %v", err)
 	}

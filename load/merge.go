@@ -12,6 +12,10 @@ type merger struct {
 	base  columns // that base knows
 	seen  columns // that observation reads
 	allow allowed
+	// owners say whose word counts; the zero value: legacy's.
+	owners owners
+	// restore is set when desired is a checkpoint.
+	restore *RestoreOptions
 }
 
 // merged is what became of one row.
@@ -24,6 +28,8 @@ type merged struct {
 	widens    []string    // kinds of access that the change widens
 	withheld  []string    // columns where something is withheld
 	kinds     []string    // its kinds
+	kept      []string    // fields that the target's side owns, or that a restore leaves
+	reported  []string    // fields that differ and wait for a decision
 	disables  bool
 }
 
@@ -63,12 +69,9 @@ func (m *merger) merge(base, desired, observed *schemas.Row) merged {
 
 func (m *merger) column(out *merged, i int, s cellState) {
 	c := &m.shape.Columns[i]
-	eff := s.desired
-	if g, ok := grants[m.shape.Name][c.Name]; ok {
-		eff = m.grant(out, c, g, s)
-	}
+	eff := m.decide(out, i, s)
 	out.effective.Values[i] = eff
-	if !equalCells(c, eff, s.desired) {
+	if !equalCells(c, eff, out.held.Values[i]) {
 		out.isHeld = true
 	}
 	now, known := s.current()
@@ -82,6 +85,22 @@ func (m *merger) column(out *merged, i int, s cellState) {
 	if c.Name == "enabled" && !isTrue(eff) && isTrue(now) {
 		out.disables = true
 	}
+}
+
+// decide says what shall stand in a column, and notes in out why it is not what
+// is desired.
+func (m *merger) decide(out *merged, i int, s cellState) any {
+	c := &m.shape.Columns[i]
+	g, access := grants[m.shape.Name][c.Name]
+	switch {
+	case m.restore != nil:
+		return m.restored(out, i, s)
+	case !m.owners.legacys(i):
+		return m.owned(out, i, s)
+	case access:
+		return m.grant(out, c, g, s)
+	}
+	return s.desired
 }
 
 // grant merges a column that gives access and returns its effective value.

@@ -31,6 +31,9 @@ type passwords struct {
 	secret  int
 	seen    columns
 	allow   allowed
+	// restores: desired is a checkpoint, so that a password that is gone since
+	// is not one that legacy gave anew.
+	restores bool
 }
 
 func newPasswords(shape *schemas.Table, seen columns, allow allowed) *passwords {
@@ -93,7 +96,7 @@ func (p *passwords) merge(base, desired, observed *schemas.Row, dated bool) cred
 // missing settles a credential that the target does not have.
 func (p *passwords) missing(v credentialVerdict, base *schemas.Row) credentialVerdict {
 	v.kind = Create
-	if base == nil {
+	if base == nil && !p.restores {
 		return v
 	}
 	if p.allow[AllowPassword] {
@@ -102,6 +105,9 @@ func (p *passwords) missing(v credentialVerdict, base *schemas.Row) credentialVe
 	}
 	v.kind, v.withheld, v.unknown = "", true, true
 	v.reason = "removed in the target"
+	if base == nil {
+		v.reason = "removed since the checkpoint"
+	}
 	return v
 }
 

@@ -55,10 +55,11 @@ const (
 	ListDrift     = "drift"     // what the target changed since base and the plan brings back
 	ListExtra     = "extra"     // what the target has beside ours; left alone
 	ListDeferred  = "deferred"  // rows outside of what was looked at
+	ListKept      = "kept"      // what the target's side owns, or others changed and a restore leaves
 )
 
 // Lists names the lists in the order of reports.
-var Lists = []string{ListConflicts, ListWithheld, ListWidening, ListDrift, ListExtra, ListDeferred}
+var Lists = []string{ListConflicts, ListWithheld, ListWidening, ListDrift, ListExtra, ListDeferred, ListKept}
 
 // Finding is one entry of a list. It holds no values.
 type Finding struct {
@@ -85,9 +86,13 @@ type Manifest struct {
 	Effective snapshots.Digest `json:"effective"`
 
 	// Reach is nil for everybody.
-	Reach     *Reached `json:"reach,omitempty"`
-	Ownership string   `json:"ownership"`
-	Allow     []string `json:"allow,omitempty"`
+	Reach *Reached `json:"reach,omitempty"`
+	// Restore is set when desired is a checkpoint's base.
+	Restore   *RestoreOptions `json:"restore,omitempty"`
+	Ownership Ownership       `json:"ownership"`
+	// Complete are the waves whose users' profiles Keymate owns.
+	Complete []string `json:"complete,omitempty"`
+	Allow    []string `json:"allow,omitempty"`
 
 	Operations int64                 `json:"operations"`
 	Ranges     []Range               `json:"ranges,omitempty"`
@@ -108,7 +113,8 @@ type Manifest struct {
 	Digest snapshots.Digest `json:"digest"`
 }
 
-const manifestVersion = 1
+// manifestVersion 2: an ownership by fields.
+const manifestVersion = 2
 
 // Errors of plans.
 var (
@@ -157,12 +163,18 @@ func OpenPlan(ctx context.Context, files Files, run string) (*Manifest, error) {
 	if err != nil {
 		return nil, fmt.Errorf("plan of run %s: %w", run, err)
 	}
+	var head struct {
+		Version int `json:"version"`
+	}
+	if err := json.Unmarshal(data, &head); err != nil {
+		return nil, fmt.Errorf("plan of run %s: plan.json: %w: %v", run, ErrPlanDamaged, err)
+	}
+	if head.Version != manifestVersion {
+		return nil, fmt.Errorf("plan of run %s: version %d, this program reads %d (use the program that made it, or make a new plan)", run, head.Version, manifestVersion)
+	}
 	m := &Manifest{}
 	if err := json.Unmarshal(data, m); err != nil {
 		return nil, fmt.Errorf("plan of run %s: plan.json: %w: %v", run, ErrPlanDamaged, err)
-	}
-	if m.Version != manifestVersion {
-		return nil, fmt.Errorf("plan of run %s: version %d, this program reads %d (use the program that made it)", run, m.Version, manifestVersion)
 	}
 	digest, err := m.sum()
 	if err != nil {

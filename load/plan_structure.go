@@ -70,7 +70,7 @@ func (p *planner) readStructure(ctx context.Context, table string) (*structState
 	shape := p.shapes[table]
 	st := &structState{shape: &shape, taken: map[string]bool{}}
 	base, desired, observed := newReader(p.in.Base, &shape), newReader(p.in.Desired, &shape), newReader(p.in.Observed, &shape)
-	st.merger = merger{shape: &shape, base: base.has, seen: observed.has, allow: p.allow}
+	st.merger = p.mergerOf(&shape, base.has, observed.has)
 	var err error
 	if st.base, err = base.readAll(ctx); err != nil {
 		return nil, err
@@ -219,7 +219,7 @@ func (p *planner) structureRow(ctx context.Context, st *structState, id schemas.
 		return p.structureUnseen(ctx, st, &want, base)
 	case observed != nil:
 		return p.structureMerge(ctx, st, &want, base, observed, depth)
-	case base != nil && !p.allow[AllowRecreate]:
+	case p.recreates(base) && !p.allow[AllowRecreate]:
 		return p.structureConflict(ctx, st, &want, "deleted in the target")
 	}
 	return p.structureCreate(ctx, st, &want, base, depth)
@@ -315,7 +315,7 @@ func (p *planner) structureCreate(ctx context.Context, st *structState, want, ba
 		}
 	}
 	op := Operation{Table: st.shape.Name, Kind: Create, ID: want.ID, Key: want.Key}
-	if base != nil {
+	if p.recreates(base) {
 		op.Widens = []string{AllowRecreate}
 		p.ids.forget(want.ID)
 	}
@@ -352,6 +352,9 @@ func (p *planner) structureAbsent(ctx context.Context, st *structState, id schem
 		return nil
 	}
 	counts.Gone++
+	if p.in.Options.Restore != nil && !p.deletesCreatedRow(st, base, observed) {
+		return p.structureStays(ctx, st, base, observed)
+	}
 	p.gone = append(p.gone, leaver{table: st.shape.Name, depth: depth, row: overlay(base, observed, st.merger.seen), observed: observed})
 	return nil
 }

@@ -35,8 +35,9 @@ func TestPlanCases(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			s, allow := parseCase(a)
-			p := s.plan(t, "run", load.PlanOptions{Allow: allow, Brake: load.BrakeOptions{Disables: load.BrakeLimit{Percent: -1}, Removals: load.BrakeLimit{Percent: -1}}})
+			s, o := parseCase(a)
+			o.Brake = noBrake.Brake
+			p := s.plan(t, "run", o)
 			got := map[string]string{"plan": describe(t, p)}
 			if _, err := s.load(t, p, load.LoadOptions{}); err != nil {
 				t.Fatal(err)
@@ -47,25 +48,51 @@ func TestPlanCases(t *testing.T) {
 	}
 }
 
-func parseCase(a *txtar.Archive) (*states, []string) {
-	s := newStates()
-	for _, f := range a.Files { // sides, and who is in which wave
+// parseCase reads the sides of a case, and from the text before them how it is
+// planned: lines such as "allow: links" and "waves: pilot".
+func parseCase(a *txtar.Archive) (*states, load.PlanOptions) {
+	s, o := newStates(), load.PlanOptions{}
+	for _, f := range a.Files {
 		if f.Name != "plan" && f.Name != "next base" {
 			s.parse(f.Name, string(f.Data))
 		}
 	}
-	var allow []string
+	restore := &load.RestoreOptions{}
 	for line := range strings.Lines(string(a.Comment)) {
-		if w, ok := strings.CutPrefix(line, "allow:"); ok {
-			allow = strings.Fields(w)
+		word, rest, _ := strings.Cut(strings.TrimSpace(line), ":")
+		list := strings.Fields(rest)
+		switch word {
+		case "allow":
+			o.Allow = list
+		case "waves":
+			s.reach.Waves = list
+		case "sweep":
+			s.reach.Sweep = true
+		case "moved":
+			s.reach.Moved = true
+		case "complete":
+			o.Complete = list
+		case "owners":
+			o.Ownership = parseOwners(list)
+		case "restore":
+			o.Restore = restore
+			restore.Overwrite, restore.DeleteCreated = slices.Contains(list, "overwrite"), slices.Contains(list, "delete-created")
 		}
-		if w, ok := strings.CutPrefix(line, "waves:"); ok {
-			s.reach.Waves = strings.Fields(w)
-		}
-		s.reach.Sweep = s.reach.Sweep || strings.TrimSpace(line) == "sweep"
-		s.reach.Moved = s.reach.Moved || strings.TrimSpace(line) == "moved"
 	}
-	return s, allow
+	return s, o
+}
+
+func parseOwners(list []string) load.Ownership {
+	out := load.Ownership{Fields: map[string]load.Owner{}}
+	for _, w := range list {
+		field, owner, _ := strings.Cut(w, "=")
+		if field == "default" {
+			out.Default = load.Owner(owner)
+			continue
+		}
+		out.Fields[field] = load.Owner(owner)
+	}
+	return out
 }
 
 func compareCase(t *testing.T, file string, a *txtar.Archive, got map[string]string) {

@@ -12,9 +12,11 @@ import (
 type userPlanner struct {
 	*planner
 	users, memberships merger
-	passwords          *passwords
-	seesPasswords      bool
-	seesMemberships    bool
+	// complete merges users whose profiles belong to Keymate.
+	complete        merger
+	passwords       *passwords
+	seesPasswords   bool
+	seesMemberships bool
 }
 
 // users streams every user of any state through the planner.
@@ -31,11 +33,14 @@ func (p *planner) users(ctx context.Context) error {
 	}
 	up := &userPlanner{planner: p, seesPasswords: observed[1].r.there, seesMemberships: observed[2].r.there}
 	up.users = p.merger(schemas.Users, hasBase, seen)
+	up.complete = up.users
+	up.complete.owners = allOwned(up.users.shape, OwnerKeymate)
 	up.memberships = p.merger(schemas.Memberships, hasBase, seen)
 	credentials := p.shapes[schemas.Credentials]
 	up.passwords = newPasswords(&credentials, seen[schemas.Credentials], p.allow)
+	up.passwords.restores = p.in.Options.Restore != nil
 
-	streams := slices.Concat(base, desired, observed, rejectedStreams(p.in.Desired), scopeStreams(p.in.Observed), p.in.Reach.streams())
+	streams := slices.Concat(base, desired, observed, rejectedStreams(p.in.Desired), scopeStreams(p.in.Observed), p.in.Reach.streams(), []stream{idStream(p.in.Base)})
 	progress := orSilent(p.in.Progress)
 	progress.Total(StepPlan, max(p.in.Desired.Rows(schemas.Users), p.in.Base.Rows(schemas.Users)))
 	for x, err := range people(ctx, streams, schemas.RowID{}, schemas.RowID{}) {
@@ -54,7 +59,12 @@ func (p *planner) users(ctx context.Context) error {
 
 func (p *planner) merger(table string, base, seen map[string]columns) merger {
 	shape := p.shapes[table]
-	return merger{shape: &shape, base: base[table], seen: seen[table], allow: p.allow}
+	return p.mergerOf(&shape, base[table], seen[table])
+}
+
+// mergerOf merges a table by the plan's rules.
+func (p *planner) mergerOf(shape *schemas.Table, base, seen columns) merger {
+	return merger{shape: shape, base: base, seen: seen, allow: p.allow, owners: p.in.Options.Ownership.of(shape), restore: p.in.Options.Restore}
 }
 
 // person plans one user.
@@ -280,6 +290,9 @@ func (p *userPlanner) goneUser(ctx context.Context, x *person) error {
 		}
 		return nil
 	}
+	if p.deletesCreated(x) {
+		return p.deleteUser(ctx, x, missing)
+	}
 	if err := p.disable(ctx, x); err != nil {
 		return err
 	}
@@ -339,9 +352,13 @@ func (p *userPlanner) goneDependent(ctx context.Context, x *person, d dependent,
 		_, err := p.operation(ctx, SectionCredentials, schemas.Credentials, Operation{Table: d.table, Kind: Delete, ID: d.row.ID, Key: d.row.Key, Gone: true})
 		return err
 	}
-	if p.seesMemberships && p.theirMembership(x, d.row) == nil {
+	observed := p.theirMembership(x, d.row)
+	switch {
+	case p.seesMemberships && observed == nil:
 		p.settle(d.table, Unchanged)
 		return nil
+	case p.keepsTheirs(p.memberships.shape, d.row, observed, p.memberships.seen):
+		return p.keepRow(ctx, x, d)
 	}
 	_, err := p.operation(ctx, SectionMemberships, schemas.Memberships, Operation{Table: d.table, Kind: Unlink, ID: d.row.ID, Key: d.row.Key, Gone: true})
 	return err

@@ -20,7 +20,7 @@ func (p *userPlanner) yielded(ctx context.Context, x *person) error {
 		return p.unlookedYielded(ctx, x)
 	case x.observed.user == nil && x.foreign != nil:
 		return p.conflictUser(ctx, x, alreadyThere(x.foreign))
-	case x.observed.user == nil && x.base.user != nil && !p.allow[AllowRecreate]:
+	case x.observed.user == nil && p.recreates(x.base.user) && !p.allow[AllowRecreate]:
 		return p.conflictUser(ctx, x, "deleted in the target")
 	case x.observed.user == nil:
 		return p.create(ctx, x)
@@ -88,7 +88,7 @@ func (p *userPlanner) unlookedYielded(ctx context.Context, x *person) error {
 }
 
 func (p *userPlanner) equalsBase(x *person) bool {
-	if m := p.users.merge(x.base.user, x.desired.user, nil); len(m.changed)+len(m.withheld) > 0 {
+	if m := p.mergerFor(x).merge(x.base.user, x.desired.user, nil); len(m.changed)+len(m.withheld) > 0 {
 		return false
 	}
 	for _, d := range x.desired.dependents() {
@@ -117,7 +117,7 @@ func equalRows(shape *schemas.Table, a, b *schemas.Row) bool {
 // the same request and its memberships after it.
 func (p *userPlanner) create(ctx context.Context, x *person) error {
 	op := Operation{Table: schemas.Users, Kind: Create, ID: x.id, Key: x.desired.user.Key}
-	if x.base.user != nil {
+	if p.recreates(x.base.user) {
 		op.Widens = []string{AllowRecreate}
 	}
 	if err := p.write(ctx, schemas.Users, *x.desired.user); err != nil {
@@ -164,7 +164,7 @@ func (p *userPlanner) link(ctx context.Context, x *person, m *schemas.Row, widen
 
 // mergeUser plans a user that is in the target.
 func (p *userPlanner) mergeUser(ctx context.Context, x *person, dated map[schemas.RowID]bool) error {
-	m := p.users.merge(x.base.user, x.desired.user, x.observed.user)
+	m := p.mergerFor(x).merge(x.base.user, x.desired.user, x.observed.user)
 	if err := p.write(ctx, schemas.Users, m.effective); err != nil {
 		return err
 	}
@@ -194,6 +194,14 @@ func (p *userPlanner) mergeUser(ctx context.Context, x *person, dated map[schema
 		}
 	}
 	return p.extras(ctx, x)
+}
+
+// mergerFor says by whose rules a user is merged.
+func (p *userPlanner) mergerFor(x *person) *merger {
+	if p.in.Options.Restore == nil && x.wave != "" && slices.Contains(p.in.Options.Complete, x.wave) {
+		return &p.complete
+	}
+	return &p.users
 }
 
 // credential plans one credential of a user that is in the target.
@@ -247,17 +255,21 @@ func (p *userPlanner) membership(ctx context.Context, x *person, want *schemas.R
 	switch {
 	case observed != nil:
 		return p.mergeMembership(ctx, want, base, observed)
-	case base == nil || p.allow[AllowLinks]:
+	case base == nil && p.in.Options.Restore == nil || p.allow[AllowLinks]:
 		return p.link(ctx, x, want, []string{AllowLinks})
 	}
 	if err := p.hold(ctx, schemas.Memberships, base); err != nil {
 		return err
 	}
-	f := Finding{Table: schemas.Memberships, ID: want.ID, Key: want.Key, Kinds: []string{AllowLinks}, Reason: "removed in the target"}
+	reason := "removed in the target"
+	if base == nil {
+		reason = "removed since the checkpoint"
+	}
+	f := Finding{Table: schemas.Memberships, ID: want.ID, Key: want.Key, Kinds: []string{AllowLinks}, Reason: reason}
 	if err := p.find(ctx, ListWithheld, f); err != nil {
 		return err
 	}
-	return p.conflict(ctx, schemas.Memberships, want, "removed in the target")
+	return p.conflict(ctx, schemas.Memberships, want, reason)
 }
 
 func (p *userPlanner) mergeMembership(ctx context.Context, want, base, observed *schemas.Row) error {

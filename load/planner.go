@@ -9,10 +9,6 @@ import (
 	"github.com/parallelrun/parallelrun/schemas"
 )
 
-// OwnershipLegacy is the rule that the legacy system's word counts for every
-// field, save that access narrowed in the target stays narrow.
-const OwnershipLegacy = "legacy"
-
 // PlanInput is what a plan is made from.
 type PlanInput struct {
 	Run string
@@ -41,8 +37,12 @@ type Projector interface {
 
 // PlanOptions say how a plan is made.
 type PlanOptions struct {
-	// Ownership is OwnershipLegacy, also when empty.
-	Ownership string
+	Ownership Ownership
+	// Complete are waves whose users' profiles belong to Keymate, whatever
+	// Ownership says. Reach.Assignment says who is in them.
+	Complete []string
+	// Restore is set when desired is a checkpoint's base.
+	Restore *RestoreOptions
 	// Allow lists words of AllowWords.
 	Allow []string
 	Brake BrakeOptions
@@ -101,14 +101,14 @@ type planner struct {
 
 func newPlanner(in PlanInput, out RowWriter) (*planner, error) {
 	switch {
-	case in.Options.Ownership != "" && in.Options.Ownership != OwnershipLegacy:
-		return nil, fmt.Errorf("plan: ownership %q: unknown (only %s)", in.Options.Ownership, OwnershipLegacy)
+	case len(in.Options.Complete) > 0 && in.Reach.Assignment == nil:
+		return nil, errors.New("plan: complete waves need the assignment")
 	case in.Desired == nil || in.Observed == nil || in.Target == nil || in.Files == nil || in.Run == "":
 		return nil, errors.New("plan: run, desired, observed, target and files must be given")
 	case in.Options.Time.IsZero():
 		return nil, errors.New("plan: options need the plan's time")
 	}
-	if err := in.Reach.check(); err != nil {
+	if err := errors.Join(in.Reach.check(), in.Options.Ownership.Check()); err != nil {
 		return nil, fmt.Errorf("plan: %w", err)
 	}
 	if in.Base == nil {
@@ -129,7 +129,7 @@ func newPlanner(in PlanInput, out RowWriter) (*planner, error) {
 	p.m = &Manifest{
 		Version: manifestVersion, Run: in.Run, Target: in.TargetName, Dialect: in.Profile.Dialect, Created: in.Options.Time.UTC(),
 		Base: in.Base.Digest(), Desired: in.Desired.Digest(), Observed: in.Observed.Digest(),
-		Reach: in.Reach.record(), Ownership: OwnershipLegacy, Allow: asSet(in.Options.Allow), Lists: map[string][]PlanFile{},
+		Reach: in.Reach.record(), Ownership: in.Options.Ownership, Complete: in.Options.Complete, Restore: in.Options.Restore, Allow: asSet(in.Options.Allow), Lists: map[string][]PlanFile{},
 		Counts: Counts{}, Settled: Counts{}, Fields: Fields{}, Found: map[string]map[string]int64{},
 	}
 	return p, nil
@@ -254,7 +254,7 @@ func (p *planner) find(ctx context.Context, list string, f Finding) error {
 // counted is under which words a finding is counted.
 func (f *Finding) counted(list string) []string {
 	switch {
-	case list == ListDrift:
+	case list == ListDrift, list == ListKept && len(f.Columns) > 0:
 		words := make([]string, 0, len(f.Columns))
 		for _, c := range f.Columns {
 			words = append(words, f.Table+"."+c)
@@ -357,6 +357,20 @@ func (p *planner) settleMerged(ctx context.Context, table string, row *schemas.R
 			return nil, err
 		}
 	}
+	if len(m.kept) > 0 {
+		f := f
+		f.Columns = m.kept
+		if err := p.find(ctx, ListKept, f); err != nil {
+			return nil, err
+		}
+	}
+	if len(m.reported) > 0 {
+		f := f
+		f.Columns, f.Reason = m.reported, "legacy and the target differ, and nobody owns the field"
+		if err := p.find(ctx, ListConflicts, f); err != nil {
+			return nil, err
+		}
+	}
 	if m.isHeld {
 		if err := p.hold(ctx, table, &m.held); err != nil {
 			return nil, err
@@ -367,6 +381,9 @@ func (p *planner) settleMerged(ctx context.Context, table string, row *schemas.R
 		return &Operation{Table: table, Kind: Update, ID: row.ID, Key: row.Key, Columns: m.changed, Disables: m.disables, Widens: m.widens}, nil
 	case len(m.withheld) > 0:
 		return nil, p.conflict(ctx, table, row, "access was narrowed in the target")
+	case len(m.reported) > 0: // listed above, with its columns
+		p.settle(table, Conflict)
+		return nil, nil
 	}
 	p.settle(table, Unchanged)
 	return nil, nil

@@ -51,9 +51,9 @@ func (r *Reach) holds(x *person) bool {
 	return x.wave != "" && slices.Contains(r.Waves, x.wave)
 }
 
-// streams tell people which wave they are in.
+// streams tell people which wave they are in, where the assignment is given.
 func (r *Reach) streams() []stream {
-	if !r.waved() {
+	if r.Assignment == nil {
 		return nil
 	}
 	shape := schemas.WaveAssignmentTable()

@@ -198,6 +198,9 @@ func (l *loader) shows(ctx context.Context, it item) (seen bool, targetID string
 	s := found[it.subject.User.User.ID]
 	switch it.op.Table {
 	case schemas.Users:
+		if it.op.Kind == Delete {
+			return s.user == nil, "", nil
+		}
 		return s.user != nil && l.updateShows(it, s.user), "", nil
 	case schemas.Credentials:
 		return l.dependentShows(it, l.credentialOf(s, &it.subject.Row)), "", nil

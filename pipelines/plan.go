@@ -75,7 +75,7 @@ func (r *Runner) plan(ctx context.Context, rec Record, desired, observed snapsho
 func (r *Runner) planInput(ctx context.Context, rec Record, desired, observed snapshots.Digest) (in load.PlanInput, parents []snapshots.Digest, err error) {
 	in = load.PlanInput{
 		Run: rec.ID, TargetName: r.TargetName, Base: load.Empty, Target: r.Target, Files: r.Store,
-		Options: load.PlanOptions{Ownership: r.Config.Ownership, Allow: rec.Allow, Brake: r.brake(), Time: rec.Created.Truncate(time.Millisecond)},
+		Options: load.PlanOptions{Ownership: load.Ownership{Default: load.Owner(r.Config.Ownership)}, Allow: rec.Allow, Brake: r.brake(), Time: rec.Created.Truncate(time.Millisecond)},
 	}
 	if in.Desired, err = r.open(ctx, desired); err != nil {
 		return in, nil, err

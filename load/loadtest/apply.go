@@ -84,7 +84,12 @@ func (t *Target) updateUser(op load.Operation, s load.Subject, ids load.IDs) err
 	if err != nil {
 		return err
 	}
-	if op.Kind != load.Update {
+	switch op.Kind {
+	case load.Delete:
+		delete(t.users, t.UserID(s.User.User.ID))
+		return nil
+	case load.Update:
+	default:
 		return fmt.Errorf("kind %s on users", op.Kind)
 	}
 	if err := t.checkUser(&s.Row, ids, t.UserID(s.Row.ID), nil); err != nil {

@@ -178,3 +178,14 @@ func (t *Target) Dump() string {
 	slices.Sort(lines)
 	return strings.Join(lines, "\n")
 }
+
+// IDs are the target's ids of the structure, by row id.
+func (t *Target) IDs() map[schemas.RowID]string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	ids := map[schemas.RowID]string{}
+	for id, n := range t.nodes {
+		ids[n.row.ID] = id
+	}
+	return ids
+}

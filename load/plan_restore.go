@@ -1,0 +1,111 @@
+package load
+
+import (
+	"context"
+
+	"github.com/parallelrun/parallelrun/schemas"
+)
+
+// recreates says that a row which the target lacks was there once, so that to
+// create it gives back what somebody took away: it is in base, or the plan is
+// a restore to a target that was loaded before, not into an empty one.
+func (p *planner) recreates(base *schemas.Row) bool {
+	return base != nil || p.in.Options.Restore != nil && p.in.Base.Rows(schemas.Users)+p.in.Base.Rows(schemas.Organizations) > 0
+}
+
+// deletesCreated says that a user who is not in the checkpoint is to be deleted:
+// it was asked for, we created the account, and nobody changed it since.
+func (p *userPlanner) deletesCreated(x *person) bool {
+	if o := p.in.Options.Restore; o == nil || !o.DeleteCreated || !created(x.mapped) {
+		return false
+	}
+	if changedSince(p.users.shape, x.base.user, x.observed.user, p.users.seen) {
+		return false
+	}
+	for _, d := range x.base.dependents() {
+		seen, observed := p.memberships.seen, (*schemas.Row)(nil)
+		switch {
+		case d.table == schemas.Memberships:
+			observed = p.theirMembership(x, d.row)
+		default:
+			seen, observed = p.passwords.seen, p.theirCredential(x, d.row)
+		}
+		shape := p.shapes[d.table]
+		if observed != nil && changedSince(&shape, d.row, observed, seen) {
+			return false
+		}
+	}
+	return true
+}
+
+// created says by its entry in the id map that we created a row.
+func created(mapped *schemas.Row) bool {
+	shape := schemas.IDMapTable()
+	return mapped != nil && text(cell(&shape, mapped, "origin")) == OriginCreated
+}
+
+// deleteUser plans the end of an account; what belongs to it ends with it.
+func (p *userPlanner) deleteUser(ctx context.Context, x *person, missing []dependent) error {
+	u := x.base.user
+	seq, err := p.operation(ctx, SectionUsers, schemas.Users, Operation{Table: schemas.Users, Kind: Delete, ID: u.ID, Key: u.Key, Gone: true})
+	if err != nil {
+		return err
+	}
+	for _, d := range missing {
+		if x.rejected[d.row.ID] {
+			continue
+		}
+		section, kind := SectionMemberships, Unlink
+		if d.table == schemas.Credentials {
+			section, kind = SectionCredentials, Delete
+		}
+		if _, err := p.operation(ctx, section, d.table, Operation{Table: d.table, Kind: kind, ID: d.row.ID, Key: d.row.Key, Gone: true, With: seq}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// keepsTheirs says that a restore leaves a row which the checkpoint does not
+// have, because others changed it since.
+func (p *planner) keepsTheirs(shape *schemas.Table, base, observed *schemas.Row, seen columns) bool {
+	o := p.in.Options.Restore
+	return o != nil && !o.Overwrite && observed != nil && changedSince(shape, base, observed, seen)
+}
+
+// changedInTarget is the reason of rows that a restore leaves.
+const (
+	changedInTarget = "changed in the target since"
+	madeSince       = "made since the checkpoint"
+)
+
+// keepRow leaves a row of base as it stands.
+func (p *userPlanner) keepRow(ctx context.Context, x *person, d dependent) error {
+	p.settle(d.table, Unchanged)
+	if err := p.find(ctx, ListKept, Finding{Table: d.table, ID: d.row.ID, Key: d.row.Key, Reason: changedInTarget}); err != nil {
+		return err
+	}
+	if err := p.hold(ctx, d.table, d.row); err != nil {
+		return err
+	}
+	return p.dependentStands(ctx, x, d)
+}
+
+// deletesCreatedRow says that a row of the structure which is not in the
+// checkpoint is to be deleted.
+func (p *planner) deletesCreatedRow(st *structState, base, observed *schemas.Row) bool {
+	e, _ := p.ids.Entry(base.ID)
+	return p.in.Options.Restore.DeleteCreated && e.Origin == OriginCreated && !changedSince(st.shape, base, observed, st.merger.seen)
+}
+
+// structureStays leaves a row of the structure that is not in the checkpoint.
+func (p *planner) structureStays(ctx context.Context, st *structState, base, observed *schemas.Row) error {
+	p.settle(st.shape.Name, Unchanged)
+	if err := p.find(ctx, ListKept, Finding{Table: st.shape.Name, ID: base.ID, Key: base.Key, Reason: madeSince}); err != nil {
+		return err
+	}
+	if err := p.hold(ctx, st.shape.Name, base); err != nil {
+		return err
+	}
+	return p.write(ctx, st.shape.Name, overlay(base, observed, st.merger.seen))
+}
