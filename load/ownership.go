@@ -51,6 +51,9 @@ func (e *OwnershipError) Error() string {
 	return fmt.Sprintf("ownership of %s: %s", e.Field, e.What)
 }
 
+// OwnedField is the field that it is about, empty for the default.
+func (e *OwnershipError) OwnedField() string { return e.Field }
+
 // Hint says what there is.
 func (e *OwnershipError) Hint() string { return "one of " + strings.Join(e.Known, ", ") }
 

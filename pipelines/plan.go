@@ -75,7 +75,7 @@ func (r *Runner) plan(ctx context.Context, rec Record, desired, observed snapsho
 func (r *Runner) planInput(ctx context.Context, rec Record, desired, observed snapshots.Digest) (in load.PlanInput, parents []snapshots.Digest, err error) {
 	in = load.PlanInput{
 		Run: rec.ID, TargetName: r.TargetName, Base: load.Empty, Target: r.Target, Files: r.Store,
-		Options: load.PlanOptions{Ownership: load.Ownership{Default: load.Owner(r.Config.Ownership)}, Allow: rec.Allow, Brake: r.brake(), Time: rec.Created.Truncate(time.Millisecond)},
+		Options: load.PlanOptions{Ownership: OwnershipOf(r.Config), Allow: rec.Allow, Brake: r.brake(), Time: rec.Created.Truncate(time.Millisecond)},
 	}
 	if in.Desired, err = r.open(ctx, desired); err != nil {
 		return in, nil, err
@@ -93,6 +93,18 @@ func (r *Runner) planInput(ctx context.Context, rec Record, desired, observed sn
 		parents = append(parents, base.Digest())
 	}
 	return in, parents, nil
+}
+
+// OwnershipOf is a configuration's ownership as the planner takes it.
+func OwnershipOf(m config.Migration) load.Ownership {
+	out := load.Ownership{Default: load.Owner(m.Ownership.Default)}
+	for field, owner := range m.Ownership.Fields {
+		if out.Fields == nil {
+			out.Fields = map[string]load.Owner{}
+		}
+		out.Fields[field] = load.Owner(owner)
+	}
+	return out
 }
 
 // brake is the configuration's brake as the planner takes it.

@@ -23,6 +23,11 @@ func checkSource(s config.Source) error {
 	return err
 }
 
+// checkOwnership asks the planner whether owners and fields exist.
+func checkOwnership(o config.Ownership) error {
+	return pipelines.OwnershipOf(config.Migration{Ownership: o}).Check()
+}
+
 // mappingErr brings a mapping's problems into the form of the configuration's,
 // and leaves other errors as they are.
 func mappingErr(err error) error {

@@ -18,6 +18,9 @@ type Checker struct {
 	Mapping func(c *Config, name string, m Migration) error
 	// Source checks what a source's own package knows; nil: not checked.
 	Source func(s Source) error
+	// Ownership checks who owns what; nil: not checked. An error with a method
+	// OwnedField says which field it is about.
+	Ownership func(Ownership) error
 	// Identity checks the resolved identity; nil: not checked.
 	Identity func(SecretValue) error
 }
@@ -159,6 +162,7 @@ func (c *Config) checkTarget(name string) (ps Problems) {
 
 func (c *Config) checkMigration(k Checker, name string) (ps Problems) {
 	m, p := c.Migrations[name], path{"migrations", name}
+	ps = c.checkOwnership(k, name)
 	if err := regular(m.Mapping); err != nil {
 		return append(ps, c.wrong(p.child("mapping"), err)...)
 	}

@@ -108,13 +108,13 @@ type Migration struct {
 	// Mapping is the file of the rules, which names its templates and says what
 	// becomes of passwords.
 	Mapping string `json:"mapping"`
-	// Ownership says who wins where both sides changed a field: legacy.
-	Ownership  string  `json:"ownership,omitempty"`
-	Brake      Brake   `json:"brake"`
-	Rejects    Rejects `json:"rejects"`
-	LoginProof Proof   `json:"loginProof"`
-	Memory     Size    `json:"memory,omitempty"`  // zero: as the command says
-	Workers    int     `json:"workers,omitempty"` // zero: as the command says
+	// Ownership says whose word counts for a field of a row in the target.
+	Ownership  Ownership `json:"ownership,omitzero"`
+	Brake      Brake     `json:"brake"`
+	Rejects    Rejects   `json:"rejects"`
+	LoginProof Proof     `json:"loginProof"`
+	Memory     Size      `json:"memory,omitempty"`  // zero: as the command says
+	Workers    int       `json:"workers,omitempty"` // zero: as the command says
 }
 
 // Brake limits mass change per entity: a run stops before its first write when
