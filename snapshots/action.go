@@ -6,10 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"strings"
 )
 
 // Action is one thing that a log entry does: a SnapshotAction, RefAction,
-// LeaseAction, NamespaceAction, or an UnknownAction that a newer program wrote.
+// LeaseAction, NamespaceAction, CheckpointAction, or an UnknownAction that a
+// newer program wrote.
 type Action interface {
 	// kind and version stand in the log.
 	kind() string
@@ -118,13 +120,21 @@ var (
 )
 
 // CheckRefName says whether a name may be a ref: letters, digits and ._/@=-,
-// and not to be taken for a digest.
+// not to be taken for a digest nor for what a checkpoint pins.
 func CheckRefName(name string) error {
+	if strings.HasPrefix(name, checkpointPrefix) {
+		return fmt.Errorf("ref name %q: names that begin with %s are those of checkpoints", name, checkpointPrefix)
+	}
+	return checkName("ref", name)
+}
+
+// checkName holds a name of whatever kind against what all names must be.
+func checkName(kind, name string) error {
 	if !refName.MatchString(name) {
-		return fmt.Errorf("ref name %q: use up to 128 letters, digits and ._/@=-, a letter or digit first", name)
+		return fmt.Errorf("%s name %q: use up to 128 letters, digits and ._/@=-, a letter or digit first", kind, name)
 	}
 	if hexOnly.MatchString(name) {
-		return fmt.Errorf("ref name %q looks like a digest: add another letter or sign", name)
+		return fmt.Errorf("%s name %q looks like a digest: add another letter or sign", kind, name)
 	}
 	return nil
 }
@@ -239,6 +249,8 @@ func decodeAction(raw json.RawMessage) (Action, error) {
 		return decodeAs[LeaseAction](raw, unknown)
 	case kindNamespace:
 		return decodeAs[NamespaceAction](raw, unknown)
+	case kindCheckpoint:
+		return decodeAs[CheckpointAction](raw, unknown)
 	}
 	return unknown, nil
 }

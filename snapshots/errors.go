@@ -62,10 +62,13 @@ type UnknownSnapshotError struct {
 	Name string
 	Near []string // names that are much like it
 	Many []string // digests that start with it, if several do
+	Why  string   // more about a name that could be one
 }
 
 func (e *UnknownSnapshotError) Error() string {
 	switch {
+	case e.Why != "":
+		return fmt.Sprintf("no snapshot %q: %s (see: parallelrun checkpoint list)", e.Name, e.Why)
 	case len(e.Many) > 0:
 		return fmt.Sprintf("snapshot %q: %d digests start like this: %s (give more digits)", e.Name, len(e.Many), strings.Join(e.Many, ", "))
 	case len(e.Near) > 0:
@@ -73,6 +76,38 @@ func (e *UnknownSnapshotError) Error() string {
 	}
 	return fmt.Sprintf("no snapshot %q (see: parallelrun snapshots list)", e.Name)
 }
+
+// CheckpointExistsError: the name is taken, and a checkpoint never moves.
+// Choose another, or drop the one that has it.
+type CheckpointExistsError struct {
+	Name string
+	Have CheckpointInfo
+}
+
+func (e *CheckpointExistsError) Error() string {
+	return fmt.Sprintf("there is a checkpoint %q already, of %s: a checkpoint never moves (%s)", e.Name, e.Have.Time.UTC().Format(time.RFC3339), e.Hint())
+}
+
+// Hint says what to do.
+func (e *CheckpointExistsError) Hint() string {
+	return "choose another name, or drop it with: parallelrun checkpoint drop " + e.Name
+}
+
+// UnknownCheckpointError: no checkpoint has that name.
+type UnknownCheckpointError struct {
+	Name string
+	Near []string // names that are much like it
+}
+
+func (e *UnknownCheckpointError) Error() string {
+	if len(e.Near) > 0 {
+		return fmt.Sprintf("no checkpoint %q: did you mean %s? (%s)", e.Name, strings.Join(e.Near, ", "), e.Hint())
+	}
+	return fmt.Sprintf("no checkpoint %q (%s)", e.Name, e.Hint())
+}
+
+// Hint says what to do.
+func (*UnknownCheckpointError) Hint() string { return "`parallelrun checkpoint list` shows all" }
 
 // RefMovedError: a ref is not what the caller of Commit expected it to be.
 // Read the state again, then decide.

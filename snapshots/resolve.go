@@ -10,9 +10,13 @@ import (
 // minPrefix is how many digits of a digest must be given at least.
 const minPrefix = 6
 
-// Resolve finds the snapshot that a name stands for: a ref, a digest, or the
-// first digits of one. Else the error is an *UnknownSnapshotError.
+// Resolve finds the snapshot that a name stands for: a ref, what a checkpoint
+// pins (checkpoint/<name>/<role>), a digest, or the first digits of one. Else
+// the error is an *UnknownSnapshotError.
 func (st State) Resolve(name string) (SnapshotInfo, error) {
+	if info, ok, err := st.pinned(name); ok {
+		return info, err
+	}
 	if ref, ok := st.Refs[name]; ok {
 		return st.Snapshots[ref.Digest], nil
 	}
@@ -40,25 +44,34 @@ func (st State) Resolve(name string) (SnapshotInfo, error) {
 
 // near lists a few names that could be meant.
 func (st State) near(name string) []string {
+	var known []string
+	for ref := range st.Refs {
+		known = append(known, ref)
+	}
+	for d := range st.Snapshots {
+		known = append(known, d.String()[:min(max(len(name), 12), 64)])
+	}
+	if strings.HasPrefix(name, checkpointPrefix) {
+		known = append(known, st.pinNames()...)
+	}
+	return nearest(name, known)
+}
+
+// nearest picks the few known names that are most like a name.
+func nearest(name string, known []string) []string {
 	type candidate struct {
 		name string
 		far  int
 	}
 	var all []candidate
-	add := func(known string) {
-		far := distance(strings.ToLower(name), strings.ToLower(known))
-		if strings.Contains(known, name) || strings.Contains(name, known) {
+	for _, k := range known {
+		far := distance(strings.ToLower(name), strings.ToLower(k))
+		if strings.Contains(k, name) || strings.Contains(name, k) {
 			far = min(far, 1)
 		}
 		if far <= 2 || far <= len(name)/3 {
-			all = append(all, candidate{known, far})
+			all = append(all, candidate{k, far})
 		}
-	}
-	for ref := range st.Refs {
-		add(ref)
-	}
-	for d := range st.Snapshots {
-		add(d.String()[:min(max(len(name), 12), 64)])
 	}
 	slices.SortFunc(all, func(a, b candidate) int {
 		if a.far != b.far {

@@ -35,6 +35,10 @@ func (s *Store) OpenManifest(ctx context.Context, name Digest) (*Snapshot, error
 	return sn, nil
 }
 
+// EmptySnapshot is a snapshot without tables: what a target held before
+// anything was loaded.
+func EmptySnapshot() *Snapshot { return &Snapshot{digest: SnapshotDigest(nil)} }
+
 // Digest is the snapshot's identity: that of its rows.
 func (sn *Snapshot) Digest() Digest { return sn.digest }
 

@@ -17,6 +17,8 @@ type State struct {
 	Refs       map[string]RefInfo
 	Leases     map[string]LeaseInfo // by target, released ones too
 	Namespaces map[string]string    // id namespace by source
+	// Checkpoints by name, dropped ones not.
+	Checkpoints map[string]CheckpointInfo
 
 	// Unknown lists what a newer program wrote, for people. If there is any,
 	// the store is never written.
@@ -65,6 +67,7 @@ func (st *State) clone() State {
 	c.Refs = cloneMap(st.Refs)
 	c.Leases = cloneMap(st.Leases)
 	c.Namespaces = cloneMap(st.Namespaces)
+	c.Checkpoints = cloneMap(st.Checkpoints)
 	c.History = slices.Clip(st.History)
 	c.Unknown = slices.Clip(st.Unknown)
 	return c

@@ -31,7 +31,7 @@ const (
 type VerifyOptions struct {
 	Level VerifyLevel
 	// Snapshots limits the work to these names; nil means all that the log
-	// knows. The log is always verified.
+	// knows, and what checkpoints pin. The log is always verified.
 	Snapshots []string
 	// Progress is told of each snapshot before it is verified; may be nil.
 	Progress func(SnapshotInfo)
@@ -42,8 +42,10 @@ type Finding struct {
 	Object   string // key of the object
 	Snapshot Digest // zero: not of one snapshot
 	Table    string
-	What     string
-	Advice   string
+	// Checkpoint names the one that pins the object as an input.
+	Checkpoint string
+	What       string
+	Advice     string
 }
 
 // String is the finding in one line.
@@ -52,12 +54,16 @@ func (f Finding) String() string {
 	if f.Table != "" {
 		s += " (table " + f.Table + ")"
 	}
+	if f.Checkpoint != "" {
+		s += " (checkpoint " + f.Checkpoint + ")"
+	}
 	return s + ": " + f.What + " (" + f.Advice + ")"
 }
 
 // VerifyReport is what Verify did and found.
 type VerifyReport struct {
 	Entries, Snapshots, Manifests, Objects int
+	Checkpoints                            int
 	Bytes                                  int64 // of the objects looked at
 	Rows                                   int64 // decoded
 	Findings                               []Finding
@@ -81,10 +87,11 @@ func (r VerifyReport) Err() error {
 // report. It writes nothing.
 func (s *Store) Verify(ctx context.Context, o VerifyOptions) (VerifyReport, error) {
 	v := &verifier{s: s, o: o, seen: map[parts.Object]bool{}}
-	infos, err := v.log(ctx)
+	st, err := v.log(ctx)
 	if err != nil {
 		return v.report, err
 	}
+	infos := st.History
 	if o.Snapshots != nil {
 		if infos, err = v.named(ctx); err != nil {
 			return v.report, err
@@ -103,7 +110,10 @@ func (s *Store) Verify(ctx context.Context, o VerifyOptions) (VerifyReport, erro
 			return v.report, err
 		}
 	}
-	return v.report, nil
+	if o.Snapshots == nil {
+		err = v.checkpoints(ctx, st)
+	}
+	return v.report, err
 }
 
 type verifier struct {
@@ -111,7 +121,9 @@ type verifier struct {
 	o      VerifyOptions
 	report VerifyReport
 	seen   map[parts.Object]bool
-	info   SnapshotInfo // under work
+	// under work
+	info       SnapshotInfo
+	checkpoint string
 }
 
 // found notes damage; any other error is given back.
@@ -119,7 +131,7 @@ func (v *verifier) found(table string, err error) error {
 	if err == nil {
 		return nil
 	}
-	f := Finding{Snapshot: v.info.Digest, Table: table}
+	f := Finding{Snapshot: v.info.Digest, Table: table, Checkpoint: v.checkpoint}
 	if c, ok := errors.AsType[*CorruptError](err); ok {
 		f.Object, f.What, f.Advice = c.Object, c.What, c.Advice
 		if c.Err != nil && !errors.Is(c.Err, ErrNotFound) {
@@ -146,11 +158,11 @@ func (v *verifier) found(table string, err error) error {
 }
 
 // log reads the whole log anew and folds it as far as it is whole.
-func (v *verifier) log(ctx context.Context) ([]SnapshotInfo, error) {
+func (v *verifier) log(ctx context.Context) (State, error) {
 	st := (&State{}).clone()
 	for e, err := range v.s.Log(ctx) {
 		if err := v.found("", err); err != nil {
-			return nil, err
+			return st, err
 		}
 		if err != nil {
 			break
@@ -158,7 +170,7 @@ func (v *verifier) log(ctx context.Context) ([]SnapshotInfo, error) {
 		st.fold(e, Digest{})
 		v.report.Entries++
 	}
-	return st.History, v.strays(ctx, st.N)
+	return st, v.strays(ctx, st.N)
 }
 
 // strays reports entries that lie behind the end of the log: those before them
@@ -273,4 +285,49 @@ func (v *verifier) object(ctx context.Context, o parts.Object) error {
 		return err
 	}
 	return c.Close()
+}
+
+// checkpoints looks at what checkpoints name beside snapshots, which the log
+// knows and which are verified as such. Each checkpoint is told of its damage,
+// also where several share an object.
+func (v *verifier) checkpoints(ctx context.Context, st State) error {
+	v.info = SnapshotInfo{}
+	defer func() { v.checkpoint = "" }()
+	for _, c := range st.CheckpointsByTime() {
+		v.checkpoint = c.Name
+		v.report.Checkpoints++
+		for _, role := range c.Pinned() {
+			if _, ok := st.Snapshots[c.Pin(role)]; ok {
+				continue
+			}
+			err := &CorruptError{Object: logKey(c.N), Advice: logAdvice, What: fmt.Sprintf("it pins snapshot %s as %s, which no entry before it knows", c.Pin(role).Short(), role)}
+			if err := v.found("", err); err != nil {
+				return err
+			}
+		}
+		for _, in := range c.Inputs {
+			if err := v.found("", v.input(ctx, in)); err != nil {
+				return err
+			}
+		}
+	}
+	return ctx.Err()
+}
+
+func (v *verifier) input(ctx context.Context, in CheckpointInput) error {
+	if o := in.object(); !v.seen[o] {
+		v.seen[o] = true
+		v.report.Objects++
+		v.report.Bytes += o.Bytes
+	}
+	var err error
+	if v.o.Level >= VerifyBytes {
+		_, err = v.s.ReadBlob(ctx, in.Blob)
+	} else {
+		err = v.s.checkBlob(ctx, in.Blob)
+	}
+	if c, ok := errors.AsType[*CorruptError](err); ok {
+		c.What += ", input " + in.Name
+	}
+	return err
 }

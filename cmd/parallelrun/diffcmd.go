@@ -24,7 +24,8 @@ func newSnapshotsDiff(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "diff a b",
 		Short: "Compare two snapshots",
-		Long: "Compare two snapshots, by names or digests: what is so in b and was not so in a.\n" +
+		Long: "Compare two snapshots, by names or digests: what is so in b and was not so in a. What a\n" +
+			"checkpoint pins is named checkpoint/NAME/ROLE, such as checkpoint/before-pilot/base.\n" +
 			"Secrets are compared and never shown. With --json every row and every table's counts are\n" +
 			"a line of their own. Exit code 1 if they differ.",
 		Args: exactly("a", "b"),
@@ -32,12 +33,16 @@ func newSnapshotsDiff(a *app) *cobra.Command {
 			return a.diff(cmd.Context(), args[0], args[1], f)
 		},
 	}
+	f.register(cmd)
+	return cmd
+}
+
+func (f *diffFlags) register(cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&f.rows, "rows", false, "show every row that differs, with its fields")
 	cmd.Flags().BoolVar(&f.stat, "stat", false, "show the counts (as without --rows)")
 	cmd.Flags().StringSliceVar(&f.tables, "table", nil, "compare these tables only")
 	cmd.Flags().StringSliceVar(&f.columns, "column", nil, "compare these columns only")
 	cmd.Flags().Int64Var(&f.limit, "limit", 0, "show this many rows at most (0: all); all are counted")
-	return cmd
 }
 
 func (a *app) diff(ctx context.Context, nameA, nameB string, f diffFlags) error {
@@ -53,6 +58,11 @@ func (a *app) diff(ctx context.Context, nameA, nameB string, f diffFlags) error 
 	if err != nil {
 		return err
 	}
+	return a.compare(ctx, from, to, f)
+}
+
+// compare shows what differs, and says so with ui.ErrFound.
+func (a *app) compare(ctx context.Context, from, to *snapshots.Snapshot, f diffFlags) error {
 	stat, err := a.showDiff(ctx, from, to, f)
 	if err != nil {
 		return err

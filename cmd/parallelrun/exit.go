@@ -41,6 +41,8 @@ var exitRules = []exitRule{
 	{ui.Refused, is(local.ErrNoStoreDir, local.ErrCantMake, local.ErrNoLinks, fs.ErrPermission, syscall.ENOTDIR)},
 	{ui.Refused, as[*snapshots.UnknownSnapshotError]},
 	{ui.Refused, as[*snapshots.RefMovedError]},
+	{ui.Refused, as[*snapshots.CheckpointExistsError]},
+	{ui.Refused, as[*snapshots.UnknownCheckpointError]},
 	{ui.Refused, as[*snapshots.NamespaceError]},
 	{ui.Refused, as[*snapshots.LeaseHeldError]},
 	{ui.Unreachable, is(snapshots.ErrBroken)},

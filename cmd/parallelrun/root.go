@@ -22,6 +22,7 @@ var commands = []func(*app) *cobra.Command{
 	newVerify,
 	newRuns,
 	newSnapshots,
+	newCheckpoint,
 	newSandbox,
 	newDemo,
 	newVersion,

@@ -45,12 +45,17 @@ func lineOf(info snapshots.SnapshotInfo, names []string) snapshotLine {
 // shortDigest is how digests are shown in tables; commands take it back.
 func shortDigest(full string) string { return full[:min(12, len(full))] }
 
-// names lists the refs of each snapshot.
+// names lists the refs of each snapshot, then what checkpoints pin it as.
 func names(st snapshots.State) map[snapshots.Digest][]string {
 	out := map[snapshots.Digest][]string{}
 	for _, name := range slices.Sorted(maps.Keys(st.Refs)) {
 		d := st.Refs[name].Digest
 		out[d] = append(out[d], name)
+	}
+	for _, c := range st.CheckpointsByTime() {
+		for _, role := range c.Pinned() {
+			out[c.Pin(role)] = append(out[c.Pin(role)], snapshots.PinName(c.Name, role))
+		}
 	}
 	return out
 }
@@ -184,8 +189,9 @@ func newSnapshotsShow(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "show snapshot",
 		Short: "Show a snapshot's origin and tables",
-		Long:  "Show a snapshot's origin and tables. It is named by a name, its digest, or the digest's first digits.",
-		Args:  exactly("snapshot"),
+		Long: "Show a snapshot's origin and tables. It is named by a name, its digest, or the digest's first digits.\n" +
+			"What a checkpoint pins is named checkpoint/NAME/ROLE, such as checkpoint/before-pilot/base.",
+		Args: exactly("snapshot"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			s, err := a.readStore(cmd.Context())
 			if err != nil {

@@ -15,7 +15,7 @@ func newSnapshotsVerify(a *app) *cobra.Command {
 		Use:   "verify [snapshot...]",
 		Short: "Check that the store holds what its log says",
 		Long: "Check that the store holds what its log says: the log's chain, the manifests, and the bytes of\n" +
-			"every object of the named snapshots, or of all. --quick looks at names and sizes alone; --deep\n" +
+			"every object of the named snapshots, or of all and of what checkpoints pin. --quick looks at names and sizes alone; --deep\n" +
 			"decodes every row too and computes all digests anew. Exit code 5 if something is damaged.",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			level := snapshots.VerifyBytes
@@ -37,13 +37,15 @@ func newSnapshotsVerify(a *app) *cobra.Command {
 
 // verifyView is the data of `snapshots verify`.
 type verifyView struct {
-	OK        bool          `json:"ok"`
-	Entries   int           `json:"log_entries"`
-	Snapshots int           `json:"snapshots"`
-	Objects   int           `json:"objects"`
-	Bytes     int64         `json:"bytes"`
-	Rows      int64         `json:"rows_decoded,omitempty"`
-	Findings  []findingView `json:"findings"`
+	OK        bool  `json:"ok"`
+	Entries   int   `json:"log_entries"`
+	Snapshots int   `json:"snapshots"`
+	Objects   int   `json:"objects"`
+	Bytes     int64 `json:"bytes"`
+	Rows      int64 `json:"rows_decoded,omitempty"`
+	// Checkpoints whose files were looked at too.
+	Checkpoints int           `json:"checkpoints,omitempty"`
+	Findings    []findingView `json:"findings"`
 }
 
 // findingView is one thing that is damaged.
@@ -51,8 +53,10 @@ type findingView struct {
 	Object   string `json:"object"`
 	Snapshot string `json:"snapshot,omitempty"`
 	Table    string `json:"table,omitempty"`
-	What     string `json:"what"`
-	Next     string `json:"hint,omitempty"`
+	// Checkpoint pins the object as an input.
+	Checkpoint string `json:"checkpoint,omitempty"`
+	What       string `json:"what"`
+	Next       string `json:"hint,omitempty"`
 }
 
 func (v verifyView) Text(p *ui.Page) {
@@ -60,6 +64,9 @@ func (v verifyView) Text(p *ui.Page) {
 		p.Line("damaged: %s: %s", f.Object, f.What)
 		if f.Table != "" {
 			p.Line("  in table %s of snapshot %s", f.Table, shortDigest(f.Snapshot))
+		}
+		if f.Checkpoint != "" {
+			p.Line("  in checkpoint %s", f.Checkpoint)
 		}
 		if f.Next != "" {
 			p.Line("  hint: %s", f.Next)
@@ -69,7 +76,11 @@ func (v verifyView) Text(p *ui.Page) {
 	if v.Rows > 0 {
 		rows = ", " + ui.Count(v.Rows) + " rows decoded"
 	}
-	p.Line("%s, %s, %s (%s)%s: %s damaged", counted(v.Entries, "log entry"), counted(v.Snapshots, "snapshot"),
+	checkpoints := ""
+	if v.Checkpoints > 0 {
+		checkpoints = ", " + counted(v.Checkpoints, "checkpoint")
+	}
+	p.Line("%s, %s%s, %s (%s)%s: %s damaged", counted(v.Entries, "log entry"), counted(v.Snapshots, "snapshot"), checkpoints,
 		counted(v.Objects, "object"), ui.Bytes(v.Bytes), rows, counted(len(v.Findings), "thing"))
 }
 
@@ -88,9 +99,9 @@ func (a *app) verifyStore(ctx context.Context, names []string, level snapshots.V
 	}
 	step.End()
 	v := verifyView{OK: len(report.Findings) == 0, Entries: report.Entries, Snapshots: report.Snapshots, Objects: report.Objects,
-		Bytes: report.Bytes, Rows: report.Rows, Findings: []findingView{}}
+		Bytes: report.Bytes, Rows: report.Rows, Checkpoints: report.Checkpoints, Findings: []findingView{}}
 	for _, f := range report.Findings {
-		fv := findingView{Object: f.Object, Table: f.Table, What: f.What, Next: f.Advice}
+		fv := findingView{Object: f.Object, Table: f.Table, Checkpoint: f.Checkpoint, What: f.What, Next: f.Advice}
 		if !f.Snapshot.IsZero() {
 			fv.Snapshot = f.Snapshot.String()
 		}

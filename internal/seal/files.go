@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -207,6 +208,12 @@ func (k *Keyring) unlockEpochs(ctx context.Context, f Files, id *Identity) error
 		}
 	}
 	return nil
+}
+
+// Epochs lists the epochs whose wrapped keys are there, ascending.
+func Epochs(ctx context.Context, f Files) ([]uint32, error) {
+	files, err := epochFiles(ctx, f)
+	return slices.Sorted(maps.Keys(files)), err
 }
 
 // epochFiles lists the key files by epoch.
