@@ -248,6 +248,11 @@ func goldenEntry() *snapshots.Entry {
 			snapshots.LeaseAction{Target: "live", Epoch: 3, Holder: snapshots.Holder{Run: "r1", Session: "s1", Host: "h", PID: 42, Machine: "m", Started: "99"}},
 			snapshots.LeaseAction{Target: "live", Epoch: 3, Release: true, Holder: snapshots.Holder{Run: "r1", Session: "s1", Host: "h", PID: 42}},
 			snapshots.NamespaceAction{Source: "hr", Namespace: "hr.example"},
+			snapshots.CheckpointAction{Name: "before-pilot", Target: "live", Epochs: []uint32{1, 2}, Flags: two,
+				Snapshots: map[string]snapshots.Digest{snapshots.RoleObserved: two, snapshots.RoleBase: one},
+				Inputs:    []snapshots.CheckpointInput{{Name: "mapping/mapping.yaml", Blob: snapshots.Blob{SHA256: two, Size: 42}}}},
+			snapshots.CheckpointAction{Name: "before-all", Target: "live", Empty: true},
+			snapshots.CheckpointAction{Name: "before-pilot", Drop: true},
 		}}
 }
 

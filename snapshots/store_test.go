@@ -321,11 +321,12 @@ func TestRacingCommitters(t *testing.T) {
 // What a newer program wrote can be read, and bars all writing.
 func TestNewerLogIsReadOnly(t *testing.T) {
 	for name, actions := range map[string]string{
-		"unknown kind":         `[{"kind":"garbage","version":1}]`,
-		"unknown version":      `[{"kind":"ref","version":2,"name":"x"}]`,
-		"unknown field":        `[{"kind":"namespace","version":1,"source":"a","namespace":"b","color":"red"}]`,
-		"unknown nested field": `[{"kind":"lease","version":1,"target":"a","epoch":1,"holder":{"run":"r","session":"s","host":"h","pid":1,"mood":"good"}}]`,
-		"unknown entry":        `7`,
+		"unknown kind":          `[{"kind":"garbage","version":1}]`,
+		"unknown version":       `[{"kind":"ref","version":2,"name":"x"}]`,
+		"unknown field":         `[{"kind":"namespace","version":1,"source":"a","namespace":"b","color":"red"}]`,
+		"unknown nested field":  `[{"kind":"lease","version":1,"target":"a","epoch":1,"holder":{"run":"r","session":"s","host":"h","pid":1,"mood":"good"}}]`,
+		"unknown in checkpoint": `[{"kind":"checkpoint","version":1,"name":"a","target":"t","inputs":[{"name":"x","sha256":"0100000000000000000000000000000000000000000000000000000000000001","size":1,"mode":7}]}]`,
+		"unknown entry":         `7`,
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := initOn(t, &backendtest.Memory{})
