@@ -51,7 +51,7 @@ func newCheckpointCreate(a *app) *cobra.Command {
 
 func (a *app) createCheckpoint(ctx context.Context, name, migration, reason string) error {
 	if err := snapshots.CheckCheckpointName(name); err != nil {
-		return ui.Refusef("use letters, digits, dots, dashes and slashes", "%w", err)
+		return ui.Refusef("use letters, digits, dots, dashes and slashes, such as before-pilot", "%w", err)
 	}
 	if strings.ContainsFunc(reason, unicode.IsControl) {
 		return ui.Refusef("one line of text, without control characters", "--reason %q", reason)
