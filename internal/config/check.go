@@ -16,6 +16,8 @@ type Checker struct {
 	// Mapping compiles a migration's mapping; nil: not checked. An error that
 	// knows its own place is shown as it is.
 	Mapping func(c *Config, name string, m Migration) error
+	// Waves compiles a migration's waves; nil: not checked.
+	Waves func(c *Config, name string, m Migration) error
 	// Source checks what a source's own package knows; nil: not checked.
 	Source func(s Source) error
 	// Ownership checks who owns what; nil: not checked. An error with a method
@@ -163,6 +165,7 @@ func (c *Config) checkTarget(name string) (ps Problems) {
 func (c *Config) checkMigration(k Checker, name string) (ps Problems) {
 	m, p := c.Migrations[name], path{"migrations", name}
 	ps = c.checkOwnership(k, name)
+	ps = append(ps, c.checkWaves(k, name, m)...)
 	if err := regular(m.Mapping); err != nil {
 		return append(ps, c.wrong(p.child("mapping"), err)...)
 	}
@@ -171,6 +174,24 @@ func (c *Config) checkMigration(k Checker, name string) (ps Problems) {
 	}
 	if err := k.Mapping(c, name, m); err != nil {
 		ps = append(ps, c.wrong(p.child("mapping"), err)...)
+	}
+	return ps
+}
+
+func (c *Config) checkWaves(k Checker, name string, m Migration) (ps Problems) {
+	for i, w := range m.Waves {
+		if w.KeysFile == "" {
+			continue
+		}
+		if err := regular(w.KeysFile); err != nil {
+			ps = append(ps, c.wrong(wavePath(name, i).child("keysFile"), err)...)
+		}
+	}
+	if k.Waves == nil || len(m.Waves) == 0 {
+		return ps
+	}
+	if err := k.Waves(c, name, m); err != nil {
+		ps = append(ps, c.wrong(path{"migrations", name, "waves"}, err)...)
 	}
 	return ps
 }

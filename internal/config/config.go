@@ -113,8 +113,13 @@ type Migration struct {
 	Brake      Brake     `json:"brake"`
 	Rejects    Rejects   `json:"rejects"`
 	LoginProof Proof     `json:"loginProof"`
-	Memory     Size      `json:"memory,omitempty"`  // zero: as the command says
-	Workers    int       `json:"workers,omitempty"` // zero: as the command says
+	// Waves are the steps in which users move, in order; none: all at once.
+	Waves []Wave `json:"waves,omitempty"`
+	// WaveSalt is hashed with a user's key for percentages; empty: the
+	// migration's name.
+	WaveSalt string `json:"waveSalt,omitempty"`
+	Memory   Size   `json:"memory,omitempty"`  // zero: as the command says
+	Workers  int    `json:"workers,omitempty"` // zero: as the command says
 }
 
 // Brake limits mass change per entity: a run stops before its first write when

@@ -121,7 +121,7 @@ func TestStarterComments(t *testing.T) {
 		trimmed := strings.TrimLeft(line, " ")
 		rest, ok := strings.CutPrefix(trimmed, "# ")
 		indent := line[:len(line)-len(trimmed)]
-		key, _, isKey := strings.Cut(strings.TrimLeft(rest, "# "), ":")
+		key, _, isKey := strings.Cut(strings.TrimLeft(rest, "# -{"), ":")
 		if ok && isKey && isName(key) && indent != "" {
 			line = indent + strings.Replace(rest, "# ", "", min(1, strings.Count(rest[:len(rest)-len(strings.TrimLeft(rest, " #"))], "#")))
 		}
@@ -132,9 +132,39 @@ func TestStarterComments(t *testing.T) {
 	if !ok || staging.URL == "" || staging.Auth.IsZero() || staging.Proof.IsZero() || staging.Limits.BatchUsers != 20 || staging.CAFile == "" {
 		t.Errorf("staging: %+v", staging)
 	}
+	waves := c.Migrations["demo"].Waves
+	if len(waves) != 5 || waves[0].Percent != Whole/2 || waves[3].Where == "" || c.Migrations["demo"].WaveSalt != "draw 2" {
+		t.Errorf("waves: %+v", waves)
+	}
 	if c.Migrations["demo"].Memory != 512<<20 || len(c.Keys.Recipients) != 1 || len(c.Sources["legacy"].LDIF.SecretAttributes) != 1 {
 		t.Errorf("other commented keys were not taken: %+v", c.Migrations["demo"])
 	}
+}
+
+func TestWaves(t *testing.T) {
+	c := load(t, wavesFile("{name: a, percent: 12.5, keysFile: k.txt}", "{name: b, percent: 0.0001}", "{name: c, percent: 100, keys: ['7', x]}"))
+	w := c.Migrations["m"].Waves
+	if w[0].Percent != 125_000 || w[0].Percent.String() != "12.5" || w[0].KeysFile != "/dir/k.txt" {
+		t.Errorf("a: %+v", w[0])
+	}
+	if w[1].Percent != 1 || w[1].Percent.String() != "0.0001" || w[2].Percent != Whole || w[2].Percent.String() != "100" || w[2].Keys[0] != "7" {
+		t.Errorf("b, c: %+v", w[1:])
+	}
+	p := c.WaveProblem("m", 2, "keys", "what", "next")
+	if p.Error() != "migration.yaml:9:35: what" || p.Path != "migrations.m.waves[2].keys" {
+		t.Errorf("problem %s at %s", p, p.Path)
+	}
+}
+
+func wavesFile(waves ...string) string {
+	return `version: 1
+store: s
+sources: {a: {kind: ldif, namespace: one, files: [x], tables: [{name: people, key: dn}]}}
+targets: {t: {dialect: keycloak, realm: r, sandbox: {state: st}}}
+migrations:
+  m: {source: a, target: t, mapping: m.yaml, waves: [
+    ` + strings.Join(waves, ",\n    ") + `]}
+`
 }
 
 func TestAliasesAndFlowStyle(t *testing.T) {

@@ -180,6 +180,9 @@ func (c *Config) resolvePaths() Problems {
 	}
 	for name, m := range c.Migrations {
 		m.Mapping = c.resolve(m.Mapping)
+		for i := range m.Waves {
+			m.Waves[i].KeysFile = c.resolve(m.Waves[i].KeysFile)
+		}
 		c.Migrations[name] = m
 	}
 	return ps

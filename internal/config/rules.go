@@ -104,5 +104,5 @@ func (c *Config) migrationRules(name string, m Migration) (ps Problems) {
 		at := p.child("target")
 		ps = append(ps, c.doc.problem(c.doc.locate(at), at, fmt.Sprintf("there is no target named %q", m.Target), knownHint(m.Target, slices.Collect(maps.Keys(c.Targets)))))
 	}
-	return ps
+	return append(ps, c.waveRules(name, m)...)
 }
