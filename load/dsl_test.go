@@ -110,6 +110,7 @@ type states struct {
 	structure     bool
 	reach         load.Reach
 	created       [][2]string // table and key of rows of base that we created
+	decisions     []load.Decision
 }
 
 func newStates() *states {
@@ -146,6 +147,8 @@ func (s *states) parse(side, text string) {
 			s.probes = append([]string{}, f[1:]...)
 		case f[0] == "created":
 			s.created = append(s.created, [2]string{singular[f[1]], f[2]})
+		case side == "decisions":
+			s.decide(f[0], singular[f[1]], f[2], f[3:])
 		case f[0] == "wave":
 			s.assign(f[1], f[2:]...)
 		case f[0] == "foreign":
@@ -187,6 +190,18 @@ func (s *states) mapCreated() {
 	s.created = nil
 }
 
+// decide takes a side on a row, or on one field of it. An account to adopt is
+// named by the words of its line.
+func (s *states) decide(take, table, key string, rest []string) {
+	d := load.Decision{Table: table, ID: rowID(table, key), Key: key, Take: load.Take(take), Place: fmt.Sprintf("decisions:%d", len(s.decisions)+1)}
+	if d.Take == load.TakeAdopt {
+		d.Account = s.target.UserID(load.ForeignRowID(strings.Join(append([]string{"foreign"}, rest...), " ")))
+	} else {
+		d.Fields = rest
+	}
+	s.decisions = append(s.decisions, d)
+}
+
 // assign puts users into a wave.
 func (s *states) assign(wave string, users ...string) {
 	if s.reach.Assignment == nil {
@@ -204,7 +219,7 @@ func (s *states) observe(tb testing.TB) *loadtest.State {
 	s.mapCreated()
 	out := loadtest.NewState(load.ObservedTables(loadtest.Profile()))
 	ids := must(load.ReadIDMap(tb.Context(), s.base))
-	users := load.Probes(tb.Context(), s.target, s.base, s.desired, s.reach)
+	users := load.Adopting(load.Probes(tb.Context(), s.target, s.base, s.desired, s.reach), s.decisions)
 	if s.probes != nil {
 		all := users
 		users = func(yield func(load.UserProbe, error) bool) {
@@ -238,6 +253,7 @@ func (s *states) plan(tb testing.TB, run string, o load.PlanOptions) planned {
 	if o.Time.IsZero() {
 		o.Time = epoch.Add(100 * time.Second)
 	}
+	o.Decisions = s.decisions
 	m, err := load.Plan(tb.Context(), load.PlanInput{
 		Run: run, TargetName: "live", Base: s.base, Desired: s.desired, Observed: p.observed,
 		Target: s.target, Profile: loadtest.Profile(), Files: p.files, Options: o, Reach: s.reach,

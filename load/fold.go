@@ -186,7 +186,7 @@ func (f *folder) users(ctx context.Context) error {
 	base, _ := sideStreams(f.in.Base, f.shapes, func(x *person) *side { return &x.base })
 	effective, _ := sideStreams(f.in.Effective, f.shapes, func(x *person) *side { return &x.desired })
 	kept, _ := sideStreams(f.in.Effective, held, func(x *person) *side { return &x.observed })
-	streams := slices.Concat(base, effective, kept, []stream{idStream(f.in.Base)})
+	streams := slices.Concat(base, effective, kept, []stream{idStream(f.in.Base), idStream(f.in.Effective)})
 
 	cursor := newOpCursor(ctx, f.in.Plan, f.in.Files)
 	defer cursor.close()
@@ -219,7 +219,7 @@ func idStream(sn Snapshot) stream {
 	shape := schemas.IDMapTable()
 	entity := shape.Column("entity")
 	return stream{r: newReader(sn, &shape), owner: ownID, take: func(x *person, row schemas.Row) {
-		if text(row.Values[entity]) == schemas.Users {
+		if x.mapped == nil && text(row.Values[entity]) == schemas.Users {
 			x.mapped = &row
 		}
 	}}

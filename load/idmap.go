@@ -38,7 +38,8 @@ func NewIDMap() *IDMap {
 	return &IDMap{targets: map[schemas.RowID]IDEntry{}, byTarget: map[string]schemas.RowID{}}
 }
 
-// ReadIDMap reads the structure rows' entries of a snapshot's id map.
+// ReadIDMap reads the entries of a snapshot's id map that do not follow from row
+// ids: those of the structure and of adopted users.
 func ReadIDMap(ctx context.Context, sn Snapshot) (*IDMap, error) {
 	m := NewIDMap()
 	err := m.read(ctx, sn)
@@ -53,7 +54,7 @@ func (m *IDMap) read(ctx context.Context, sn Snapshot) error {
 			return err
 		}
 		e := idEntry(&shape, row)
-		if _, there := m.Entry(row.ID); !there && e.Entity != schemas.Users {
+		if _, there := m.Entry(row.ID); !there && (e.Entity != schemas.Users || e.Origin == OriginAdopted) {
 			m.Add(row.ID, e)
 		}
 	}

@@ -16,6 +16,8 @@ type merger struct {
 	owners owners
 	// restore is set when desired is a checkpoint.
 	restore *RestoreOptions
+	// decisions are a person's on conflicts; nil for none.
+	decisions *decisions
 }
 
 // merged is what became of one row.
@@ -30,7 +32,9 @@ type merged struct {
 	kinds     []string    // its kinds
 	kept      []string    // fields that the target's side owns, or that a restore leaves
 	reported  []string    // fields that differ and wait for a decision
+	decided   []Decision  // on the row
 	disables  bool
+	calm      Class // of a row that needs nothing; empty: unchanged
 }
 
 // cellState is one column of one row on its three sides.
@@ -50,7 +54,7 @@ func (s *cellState) current() (any, bool) {
 // merge settles a row that is desired. base is nil for a row never confirmed,
 // observed for one that was not looked at.
 func (m *merger) merge(base, desired, observed *schemas.Row) merged {
-	out := merged{effective: cloneRow(*desired), held: cloneRow(*desired)}
+	out := merged{effective: cloneRow(*desired), held: cloneRow(*desired), decided: m.decisions.of(desired.ID)}
 	for i := range m.shape.Columns {
 		s := cellState{desired: desired.Values[i]}
 		if base != nil && m.base[i] {
@@ -69,7 +73,12 @@ func (m *merger) merge(base, desired, observed *schemas.Row) merged {
 
 func (m *merger) column(out *merged, i int, s cellState) {
 	c := &m.shape.Columns[i]
-	eff := m.decide(out, i, s)
+	eff := any(nil)
+	if take := takes(out.decided, c.Name); take != "" {
+		eff = m.decidedCell(out, i, s, take)
+	} else {
+		eff = m.decide(out, i, s)
+	}
 	out.effective.Values[i] = eff
 	if !equalCells(c, eff, out.held.Values[i]) {
 		out.isHeld = true

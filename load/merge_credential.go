@@ -139,3 +139,14 @@ func (p *passwords) keepTheirs(v credentialVerdict, observed, base *schemas.Row,
 	v.effective.Values[p.secret] = nil
 	return v
 }
+
+// decided settles by a person's word a credential that is otherwise withheld.
+func (p *passwords) decided(v credentialVerdict, base, desired, observed *schemas.Row, dated bool, take Take) credentialVerdict {
+	if take == TakeKeymate {
+		v.withheld, v.quiet = false, true
+		return v
+	}
+	all := *p
+	all.allow = everything
+	return all.merge(base, desired, observed, dated)
+}

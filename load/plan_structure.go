@@ -205,6 +205,7 @@ func (p *planner) structureRow(ctx context.Context, st *structState, id schemas.
 	p.m.Fields.add(st.shape, []schemas.Row{raw}, notes)
 	base, observed := at(st.base, id), at(st.observed, id)
 	table := st.shape.Name
+	p.decisions.of(id)
 	switch reason := p.blockedBy(st.shape, &want); {
 	case !holds(p.in.Profile, table):
 		p.blocked[id] = "has no place in the target"
@@ -219,7 +220,7 @@ func (p *planner) structureRow(ctx context.Context, st *structState, id schemas.
 		return p.structureUnseen(ctx, st, &want, base)
 	case observed != nil:
 		return p.structureMerge(ctx, st, &want, base, observed, depth)
-	case p.recreates(base) && !p.allow[AllowRecreate]:
+	case p.recreates(base) && !p.allow[AllowRecreate] && p.decisions.row(id) != TakeLegacy:
 		return p.structureConflict(ctx, st, &want, "deleted in the target")
 	}
 	return p.structureCreate(ctx, st, &want, base, depth)

@@ -2,6 +2,7 @@ package load_test
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -189,4 +190,34 @@ func dumpTables(s *loadtest.State, tables []schemas.Table, p planned) string {
 	}
 	slices.Sort(lines)
 	return strings.Join(lines, "")
+}
+
+// A decision that can't be obeyed stops the plan, and says which and why.
+func TestDecisionsThatAreRefused(t *testing.T) {
+	for name, c := range map[string]struct {
+		list []load.Decision
+		want string
+	}{
+		"nowhere":   {[]load.Decision{{Table: schemas.Users, Key: "nobody", Take: load.TakeLegacy}}, "there is no such row"},
+		"twice":     {[]load.Decision{{Table: schemas.Users, Key: "anna", Take: load.TakeLegacy}, {Table: schemas.Users, Key: "anna", Take: load.TakeKeymate, Fields: []string{"email"}}}, "is decided at d:1 as well"},
+		"no side":   {[]load.Decision{{Table: schemas.Users, Key: "anna", Take: "theirs"}}, `take "theirs" is not known`},
+		"no field":  {[]load.Decision{{Table: schemas.Users, Key: "anna", Take: load.TakeLegacy, Fields: []string{"mail"}}}, `no field "mail"`},
+		"no table":  {[]load.Decision{{Table: "people", Key: "anna", Take: load.TakeLegacy}}, "no such table"},
+		"adopt org": {[]load.Decision{{Table: schemas.Organizations, Key: "anna", Take: load.TakeAdopt, Account: "x"}}, "adopt is for whole users"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newStates()
+			s.parse("desired", "user anna")
+			for i := range c.list {
+				c.list[i].ID, c.list[i].Place = rowID(c.list[i].Table, c.list[i].Key), fmt.Sprintf("d:%d", i+1)
+			}
+			_, err := load.Plan(t.Context(), load.PlanInput{
+				Run: "run", TargetName: "live", Base: s.base, Desired: s.desired, Observed: s.observe(t), Target: s.target, Profile: loadtest.Profile(),
+				Files: &loadtest.Files{}, Options: load.PlanOptions{Time: epoch, Decisions: c.list},
+			}, loadtest.NewState(load.EffectiveTables()))
+			if de, ok := errors.AsType[*load.DecisionError](err); !ok || !strings.Contains(de.Error(), c.want) || !strings.HasPrefix(de.Error(), "d:") || de.Hint() == "" {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
 }

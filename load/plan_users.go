@@ -64,11 +64,17 @@ func (p *planner) merger(table string, base, seen map[string]columns) merger {
 
 // mergerOf merges a table by the plan's rules.
 func (p *planner) mergerOf(shape *schemas.Table, base, seen columns) merger {
-	return merger{shape: shape, base: base, seen: seen, allow: p.allow, owners: p.in.Options.Ownership.of(shape), restore: p.in.Options.Restore}
+	return merger{shape: shape, base: base, seen: seen, allow: p.allow, owners: p.in.Options.Ownership.of(shape), restore: p.in.Options.Restore, decisions: p.decisions}
 }
 
 // person plans one user.
 func (p *userPlanner) person(ctx context.Context, x *person) error {
+	p.decisions.of(x.id)
+	for _, s := range []*side{&x.base, &x.desired} {
+		for _, d := range s.dependents() {
+			p.decisions.of(d.row.ID)
+		}
+	}
 	switch {
 	case x.desired.user == nil && x.base.user == nil:
 		return p.stray(ctx, x)

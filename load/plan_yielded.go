@@ -13,14 +13,19 @@ func (p *userPlanner) yielded(ctx context.Context, x *person) error {
 	if err != nil {
 		return err
 	}
+	take := p.decisions.row(x.id)
 	switch {
-	case p.recycled(x):
+	case p.recycled(x) && take != TakeLegacy:
 		return p.conflictUser(ctx, x, "recycled key: legacy created this row at another time than the one in the target")
 	case !x.looked && x.observed.user == nil:
 		return p.unlookedYielded(ctx, x)
 	case x.observed.user == nil && x.foreign != nil:
 		return p.conflictUser(ctx, x, alreadyThere(x.foreign))
-	case x.observed.user == nil && p.recreates(x.base.user) && !p.allow[AllowRecreate]:
+	case x.observed.user == nil && take == TakeAdopt:
+		return p.conflictUser(ctx, x, "the account to adopt is not there")
+	case x.observed.user == nil && p.recreates(x.base.user) && take == TakeKeymate:
+		return p.staysDeleted(ctx, x)
+	case x.observed.user == nil && p.recreates(x.base.user) && !p.allow[AllowRecreate] && take != TakeLegacy:
 		return p.conflictUser(ctx, x, "deleted in the target")
 	case x.observed.user == nil:
 		return p.create(ctx, x)
@@ -168,11 +173,18 @@ func (p *userPlanner) mergeUser(ctx context.Context, x *person, dated map[schema
 	if err := p.write(ctx, schemas.Users, m.effective); err != nil {
 		return err
 	}
+	account := p.adopted(x)
+	if account != "" {
+		m.calm = Adopted
+	}
 	op, err := p.settleMerged(ctx, schemas.Users, x.desired.user, &m)
 	if err != nil {
 		return err
 	}
 	if op != nil {
+		if account != "" {
+			op.Kind, op.TargetID = Adopt, account
+		}
 		if _, err := p.operation(ctx, SectionUsers, schemas.Users, *op); err != nil {
 			return err
 		}
@@ -212,12 +224,17 @@ func (p *userPlanner) credential(ctx context.Context, x *person, c *schemas.Row,
 		observed = &schemas.Row{Values: make([]any, len(c.Values))}
 	}
 	v := p.passwords.merge(base, c, observed, dated)
+	if take := takes(p.decisions.of(c.ID), "secret"); take != "" && v.withheld {
+		v = p.passwords.decided(v, base, c, observed, dated, take)
+	}
 	f := Finding{Table: schemas.Credentials, ID: c.ID, Key: c.Key, Columns: []string{"secret"}, Reason: v.reason}
 	if v.withheld {
 		f.Kinds = []string{AllowPassword}
 		if err := p.find(ctx, ListWithheld, f); err != nil {
 			return err
 		}
+	}
+	if v.unknown { // base keeps what it has
 		if err := p.hold(ctx, schemas.Credentials, base); err != nil {
 			return err
 		}
@@ -255,8 +272,10 @@ func (p *userPlanner) membership(ctx context.Context, x *person, want *schemas.R
 	switch {
 	case observed != nil:
 		return p.mergeMembership(ctx, want, base, observed)
-	case base == nil && p.in.Options.Restore == nil || p.allow[AllowLinks]:
+	case base == nil && p.in.Options.Restore == nil || p.allow[AllowLinks] || p.decisions.row(want.ID) == TakeLegacy:
 		return p.link(ctx, x, want, []string{AllowLinks})
+	case p.decisions.row(want.ID) == TakeKeymate:
+		return p.staysUnlinked(ctx, want, base)
 	}
 	if err := p.hold(ctx, schemas.Memberships, base); err != nil {
 		return err

@@ -1,6 +1,7 @@
 package load
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -43,6 +44,8 @@ type PlanOptions struct {
 	Complete []string
 	// Restore is set when desired is a checkpoint's base.
 	Restore *RestoreOptions
+	// Decisions settle conflicts by a person's word.
+	Decisions []Decision
 	// Allow lists words of AllowWords.
 	Allow []string
 	Brake BrakeOptions
@@ -85,7 +88,8 @@ type planner struct {
 	ranges   map[Section][]Range
 	lists    map[string]*lineFile
 
-	ids *IDMap
+	ids       *IDMap
+	decisions *decisions
 	// near is the structure in reach.
 	near structureReach
 	// blocked tells why rows of the structure can't stand; what hangs on them
@@ -126,6 +130,9 @@ func newPlanner(in PlanInput, out RowWriter) (*planner, error) {
 		sections: map[Section]*lineFile{}, level: map[Section]string{}, ranges: map[Section][]Range{}, lists: map[string]*lineFile{},
 		blocked: map[schemas.RowID]string{}, leaving: map[schemas.RowID]bool{}, uses: map[schemas.RowID]int{},
 	}
+	if p.decisions, err = newDecisions(in.Options.Decisions); err != nil {
+		return nil, fmt.Errorf("plan: %w", err)
+	}
 	p.m = &Manifest{
 		Version: manifestVersion, Run: in.Run, Target: in.TargetName, Dialect: in.Profile.Dialect, Created: in.Options.Time.UTC(),
 		Base: in.Base.Digest(), Desired: in.Desired.Digest(), Observed: in.Observed.Digest(),
@@ -146,6 +153,9 @@ func (p *planner) run(ctx context.Context) error {
 		return err
 	}
 	if err := p.deletes(ctx); err != nil {
+		return err
+	}
+	if err := p.decisions.unmet(); err != nil {
 		return err
 	}
 	if err := p.writeIDs(ctx); err != nil {
@@ -385,7 +395,7 @@ func (p *planner) settleMerged(ctx context.Context, table string, row *schemas.R
 		p.settle(table, Conflict)
 		return nil, nil
 	}
-	p.settle(table, Unchanged)
+	p.settle(table, cmp.Or(m.calm, Unchanged))
 	return nil, nil
 }
 

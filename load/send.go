@@ -219,7 +219,7 @@ func (l *loader) apply(ctx context.Context, it item, look bool) error {
 			continue
 		case e.Class == Permanent, e.Answered() && attempt > 1, attempt >= l.policy.Attempts:
 			return l.refusedOne(ctx, it, attempt, e, look)
-		case !e.Answered() && it.op.Kind == Update:
+		case !e.Answered() && (it.op.Kind == Update || it.op.Kind == Adopt):
 			done, err := l.awaitUpdate(ctx, it, attempt, sent)
 			if err != nil || done {
 				return err

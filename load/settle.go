@@ -66,7 +66,9 @@ func (s *sightSink) Foreign(p UserProbe, f ForeignAccount) error {
 func (l *loader) lookAtUsers(ctx context.Context, items []item, foreign bool) (map[schemas.RowID]*sight, error) {
 	probes := make([]UserProbe, 0, len(items))
 	for _, it := range items {
-		probes = append(probes, probeOf(&it.subject.User.User))
+		p := probeOf(&it.subject.User.User)
+		p.TargetID, _ = l.ids.TargetID(p.ID)
+		probes = append(probes, p)
 	}
 	slices.SortFunc(probes, func(a, b UserProbe) int { return a.ID.Compare(b.ID) })
 	probes = slices.CompactFunc(probes, func(a, b UserProbe) bool { return a.ID == b.ID })

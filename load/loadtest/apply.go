@@ -21,6 +21,11 @@ func get(table string, row *schemas.Row, column string) any {
 	return row.Values[i]
 }
 
+func set(table string, row *schemas.Row, column string, v any) {
+	t := shapes[table]
+	row.Values[t.Column(column)] = v
+}
+
 func str(table string, row *schemas.Row, column string) string {
 	s, _ := get(table, row, column).(string)
 	return s
@@ -44,7 +49,7 @@ func (t *Target) Apply(ctx context.Context, op load.Operation, s load.Subject, i
 		case schemas.Users:
 			return t.updateUser(op, s, ids)
 		case schemas.Credentials:
-			return t.credential(op, s)
+			return t.credential(op, s, ids)
 		case schemas.Memberships:
 			return t.membership(op, s, ids)
 		}
@@ -58,11 +63,19 @@ func (t *Target) Apply(ctx context.Context, op load.Operation, s load.Subject, i
 	return made, nil
 }
 
-func (t *Target) account(s load.Subject) (*account, error) {
-	if a := t.users[t.UserID(s.User.User.ID)]; a != nil {
+func (t *Target) account(s load.Subject, ids load.IDs) (*account, error) {
+	if a := t.users[t.accountID(s, ids)]; a != nil {
 		return a, nil
 	}
 	return nil, Refusal(load.Permanent, http.StatusNotFound, "User not found")
+}
+
+// accountID is the id of an adopted account, else the one that we choose.
+func (t *Target) accountID(s load.Subject, ids load.IDs) string {
+	if id, ok := ids.TargetID(s.User.User.ID); ok {
+		return id
+	}
+	return t.UserID(s.User.User.ID)
 }
 
 func changes(op load.Operation, column string) bool {
@@ -80,27 +93,27 @@ func assign(op load.Operation, to *schemas.Row, from schemas.Row) {
 }
 
 func (t *Target) updateUser(op load.Operation, s load.Subject, ids load.IDs) error {
-	a, err := t.account(s)
+	a, err := t.account(s, ids)
 	if err != nil {
 		return err
 	}
 	switch op.Kind {
 	case load.Delete:
-		delete(t.users, t.UserID(s.User.User.ID))
+		delete(t.users, t.accountID(s, ids))
 		return nil
-	case load.Update:
+	case load.Update, load.Adopt:
 	default:
 		return fmt.Errorf("kind %s on users", op.Kind)
 	}
-	if err := t.checkUser(&s.Row, ids, t.UserID(s.Row.ID), nil); err != nil {
+	if err := t.checkUser(&s.Row, ids, t.accountID(s, ids), nil); err != nil {
 		return err
 	}
 	assign(op, &a.user, s.Row)
 	return nil
 }
 
-func (t *Target) credential(op load.Operation, s load.Subject) error {
-	a, err := t.account(s)
+func (t *Target) credential(op load.Operation, s load.Subject, ids load.IDs) error {
+	a, err := t.account(s, ids)
 	if err != nil {
 		return err
 	}
@@ -124,7 +137,7 @@ func (t *Target) credential(op load.Operation, s load.Subject) error {
 }
 
 func (t *Target) membership(op load.Operation, s load.Subject, ids load.IDs) error {
-	a, err := t.account(s)
+	a, err := t.account(s, ids)
 	if err != nil {
 		return err
 	}

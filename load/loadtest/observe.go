@@ -71,7 +71,9 @@ func (t *Target) observeUser(p load.UserProbe, foreign bool, sink load.Sink) err
 	if a == nil {
 		return t.observeAbsent(p, foreign, sink)
 	}
-	if err := sink.Row(schemas.Users, t.shown(schemas.Users, a.user), id); err != nil {
+	user := t.shown(schemas.Users, a.user)
+	user.ID, user.Key = p.ID, p.Key // an adopted account was nobody's
+	if err := sink.Row(schemas.Users, user, id); err != nil {
 		return err
 	}
 	for _, rows := range []struct {
@@ -79,7 +81,9 @@ func (t *Target) observeUser(p load.UserProbe, foreign bool, sink load.Sink) err
 		rows  map[schemas.RowID]schemas.Row
 	}{{schemas.Credentials, a.credentials}, {schemas.Memberships, a.memberships}} {
 		for _, id := range slices.SortedFunc(maps.Keys(rows.rows), schemas.RowID.Compare) {
-			if err := sink.Row(rows.table, t.shown(rows.table, rows.rows[id]), ""); err != nil {
+			row := t.shown(rows.table, rows.rows[id])
+			set(rows.table, &row, "user", p.ID.String())
+			if err := sink.Row(rows.table, row, ""); err != nil {
 				return err
 			}
 		}
