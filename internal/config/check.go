@@ -165,6 +165,11 @@ func (c *Config) checkTarget(name string) (ps Problems) {
 func (c *Config) checkMigration(k Checker, name string) (ps Problems) {
 	m, p := c.Migrations[name], path{"migrations", name}
 	ps = c.checkOwnership(k, name)
+	if m.Decisions != "" {
+		if _, err := LoadDecisions(m.Decisions); err != nil {
+			ps = append(ps, c.wrong(p.child("decisions"), err)...)
+		}
+	}
 	ps = append(ps, c.checkWaves(k, name, m)...)
 	if err := regular(m.Mapping); err != nil {
 		return append(ps, c.wrong(p.child("mapping"), err)...)

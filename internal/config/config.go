@@ -109,10 +109,12 @@ type Migration struct {
 	// becomes of passwords.
 	Mapping string `json:"mapping"`
 	// Ownership says whose word counts for a field of a row in the target.
-	Ownership  Ownership `json:"ownership,omitzero"`
-	Brake      Brake     `json:"brake"`
-	Rejects    Rejects   `json:"rejects"`
-	LoginProof Proof     `json:"loginProof"`
+	Ownership Ownership `json:"ownership,omitzero"`
+	Brake     Brake     `json:"brake"`
+	// Decisions is a file of what people decided on conflicts; empty: none.
+	Decisions  string  `json:"decisions,omitempty"`
+	Rejects    Rejects `json:"rejects"`
+	LoginProof Proof   `json:"loginProof"`
 	// Waves are the steps in which users move, in order; none: all at once.
 	Waves []Wave `json:"waves,omitempty"`
 	// WaveSalt is hashed with a user's key for percentages; empty: the

@@ -180,6 +180,7 @@ func (c *Config) resolvePaths() Problems {
 	}
 	for name, m := range c.Migrations {
 		m.Mapping = c.resolve(m.Mapping)
+		m.Decisions = c.resolve(m.Decisions)
 		for i := range m.Waves {
 			m.Waves[i].KeysFile = c.resolve(m.Waves[i].KeysFile)
 		}

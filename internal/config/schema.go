@@ -1,6 +1,7 @@
 package config
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -22,20 +23,25 @@ type schema struct {
 	source   any
 }
 
-var loadSchema = sync.OnceValue(func() *schema {
-	const url = "config.schema.json"
+var (
+	loadSchema      = sync.OnceValue(func() *schema { return compile("config.schema.json", schemas.ConfigSchema) })
+	decisionsSchema = sync.OnceValue(func() *schema { return compile("decisions.schema.json", schemas.DecisionsSchema) })
+)
+
+// compile panics: the schemas are embedded, and tested.
+func compile(url string, source []byte) *schema {
 	c := jsonschema.NewCompiler()
 	c.Draft = jsonschema.Draft2020
 	c.AssertFormat = true
-	if err := c.AddResource(url, strings.NewReader(string(schemas.ConfigSchema))); err != nil {
-		panic("config schema: " + err.Error()) // embedded, and tested
+	if err := c.AddResource(url, bytes.NewReader(source)); err != nil {
+		panic(url + ": " + err.Error())
 	}
 	s := &schema{compiled: c.MustCompile(url)}
-	if err := json.Unmarshal(schemas.ConfigSchema, &s.source); err != nil {
-		panic("config schema: " + err.Error())
+	if err := json.Unmarshal(source, &s.source); err != nil {
+		panic(url + ": " + err.Error())
 	}
 	return s
-})
+}
 
 // validate checks a document against the schema and puts what is wrong into
 // words, each with its place in the file.
