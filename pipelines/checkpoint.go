@@ -33,7 +33,8 @@ func ForCheckpoints(c *config.Config, migration string, s *snapshots.Store) (*Ru
 	if err != nil {
 		return nil, err
 	}
-	return &Runner{Name: name, Config: m, SourceName: m.Source, TargetName: m.Target, Store: s, Inputs: inputs(c, mapping)}, nil
+	files, err := inputs(c, m, mapping)
+	return &Runner{Name: name, Config: m, SourceName: m.Source, TargetName: m.Target, Store: s, Inputs: files}, err
 }
 
 // Checkpoint pins what was last confirmed in the target, with the snapshots

@@ -2,6 +2,7 @@ package pipelines
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/parallelrun/parallelrun/load"
@@ -18,10 +19,10 @@ type Observed struct {
 	Report   *load.ObserveReport `json:"report"`
 }
 
-// observe looks at every user that is desired or was confirmed before, and at
-// all organizations, departments and groups.
-func (r *Runner) observe(ctx context.Context, run string, desired snapshots.Digest, profile schemas.TargetProfile) (*Observed, error) {
-	want, err := r.open(ctx, desired)
+// observe looks at every user in reach that is desired or was confirmed before,
+// and at all organizations, departments and groups.
+func (r *Runner) observe(ctx context.Context, run string, desired snapshots.Digest, reach load.Reach, profile schemas.TargetProfile) (*Observed, error) {
+	want, err := r.openOrEmpty(ctx, desired)
 	if err != nil {
 		return nil, err
 	}
@@ -30,8 +31,12 @@ func (r *Runner) observe(ctx context.Context, run string, desired snapshots.Dige
 		return nil, err
 	}
 	in := load.ObserveInput{Structure: true, Foreign: true, Total: want.Rows(schemas.Users)}
-	in.Users = load.Probes(ctx, r.Target, orEmpty(base), want, load.Reach{})
-	parents := []snapshots.Digest{desired}
+	decisions, err := r.decisions()
+	if err != nil {
+		return nil, err
+	}
+	in.Users = load.Adopting(load.Probes(ctx, r.Target, orEmpty(base), want, reach), decisions)
+	parents := known(desired)
 	if base != nil {
 		parents = append(parents, base.Digest())
 		in.Total = max(in.Total, base.Rows(schemas.Users))
@@ -61,6 +66,11 @@ func (r *Runner) look(ctx context.Context, run string, in load.ObserveInput, pro
 	}
 	out.Snapshot = draft.Digest
 	return out, r.commit(ctx, run, draft, r.targetSet(), StageObserved, parents)
+}
+
+// known leaves out the digests that stand for nothing.
+func known(digests ...snapshots.Digest) []snapshots.Digest {
+	return slices.DeleteFunc(digests, snapshots.Digest.IsZero)
 }
 
 // orEmpty is the base of a target that was never loaded.

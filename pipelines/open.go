@@ -3,6 +3,7 @@ package pipelines
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
@@ -53,7 +54,9 @@ func Open(ctx context.Context, c *config.Config, o OpenOptions) (_ *Runner, err 
 	if r.Mapping, err = LoadMapping(c, m); err != nil {
 		return nil, err
 	}
-	r.Inputs = inputs(c, r.Mapping)
+	if r.Inputs, err = inputs(c, m, r.Mapping); err != nil {
+		return nil, err
+	}
 	if r.Store, err = OpenStore(ctx, c); err != nil {
 		return nil, err
 	}
@@ -74,13 +77,20 @@ func LoadMapping(c *config.Config, m config.Migration) (*transform.Mapping, erro
 }
 
 // inputs are the files that say what a run does, kept with it as bytes.
-func inputs(c *config.Config, m *transform.Mapping) []Input {
+func inputs(c *config.Config, of config.Migration, m *transform.Mapping) ([]Input, error) {
 	out := []Input{{Name: filepath.Base(c.Path), Data: c.Raw}}
+	if of.Decisions != "" {
+		data, err := os.ReadFile(of.Decisions)
+		if err != nil {
+			return nil, fmt.Errorf("decisions: %w", err)
+		}
+		out = append(out, decisionsInput(of.Decisions, data))
+	}
 	files := m.Files()
 	for _, name := range slices.Sorted(maps.Keys(files)) {
 		out = append(out, Input{Name: filepath.ToSlash(filepath.Join("mapping", filepath.Clean("/"+name))), Data: files[name]})
 	}
-	return out
+	return out, nil
 }
 
 // Close closes what Open opened.

@@ -32,12 +32,17 @@ type Outcome struct {
 	Desired snapshots.Digest `json:"desired"`
 	Planned *Plan            `json:"plan,omitempty"`
 
-	Extracted   *Extracted        `json:"extracted,omitempty"`
-	Transformed *Transformed      `json:"transformed,omitempty"`
-	Loaded      *Loaded           `json:"loaded,omitempty"`
-	Verified    *Verified         `json:"verified,omitempty"`
-	Proof       *load.LoginReport `json:"login_proof,omitempty"`
-	Reports     []string          `json:"reports,omitempty"`
+	Extracted   *Extracted   `json:"extracted,omitempty"`
+	Transformed *Transformed `json:"transformed,omitempty"`
+	Assigned    *Assigned    `json:"assigned,omitempty"`
+	// Beyond is what a restore can't bring back.
+	Beyond []string `json:"beyond_restore,omitempty"`
+	// Checkpoint is the one that was taken before the load, if any.
+	Checkpoint string            `json:"checkpoint,omitempty"`
+	Loaded     *Loaded           `json:"loaded,omitempty"`
+	Verified   *Verified         `json:"verified,omitempty"`
+	Proof      *load.LoginReport `json:"login_proof,omitempty"`
+	Reports    []string          `json:"reports,omitempty"`
 }
 
 // Durations are seconds by step, of the steps that this attempt carried out.
@@ -50,6 +55,11 @@ func (o *Outcome) timed(step string, run func(context.Context) (any, error)) fun
 		defer func() { o.Took[step] = time.Since(since).Seconds() }()
 		return run(ctx)
 	}
+}
+
+// step carries out a step of the run unless it is journaled, and measures it.
+func (o *Outcome) step(ctx context.Context, e Engine, name string, result any, run func(context.Context) (any, error)) error {
+	return e.Do(ctx, Step{Name: name, Run: o.timed(name, run)}, result)
 }
 
 // Counts is the second line of the equation: as loaded, else as planned.

@@ -33,7 +33,7 @@ func (o *Outcome) View() ui.View {
 func (o *Outcome) Text(p *ui.Page) { o.text(p, true) }
 
 func (o *Outcome) text(p *ui.Page, full bool) {
-	p.Line("run %s: %s → %s (%s)", o.ID, o.Source, o.Target, o.State)
+	p.Line("run %s: %s (%s)", o.ID, o.way(), o.State)
 	if r := o.Report(); r != nil {
 		p.Blank()
 		p.Line("every row of the source:  read = mapped + merged + excluded + rejected")
@@ -50,16 +50,41 @@ func (o *Outcome) text(p *ui.Page, full bool) {
 		o.textRejects(p)
 	}
 	o.textFound(p)
+	textList(p, "no checkpoint brings back", o.Beyond)
 	textList(p, "about the source", o.Extracted.warnings())
 	o.textSettings(p)
 	o.textTook(p)
 	o.textVerified(p)
 	o.textProof(p)
 	o.textReports(p)
+	if o.Checkpoint != "" {
+		p.Blank()
+		p.Line("checkpoint %s holds what stood in the target before; `parallelrun restore %s` brings it back", o.Checkpoint, o.Checkpoint)
+	}
 	if o.State == Planned {
 		p.Blank()
 		p.Line("nothing was written to the target; `parallelrun load %s --apply` carries this plan out", o.ID)
 	}
+}
+
+// way says from where to where, and for whom.
+func (o *Outcome) way() string {
+	from, who := o.Source, ""
+	if r := o.Restore; r != nil {
+		from = "checkpoint " + r.Checkpoint
+	}
+	switch {
+	case len(o.Waves) > 0:
+		who = ", wave " + strings.Join(o.Waves, ", ")
+		if o.Sweep {
+			who += " and those in no wave"
+		}
+	case o.Sweep:
+		who = ", those in no wave"
+	case o.Moved:
+		who = ", those who have moved"
+	}
+	return from + " → " + o.Target + who
 }
 
 func (o *Outcome) planned() string {
@@ -170,6 +195,7 @@ var listTitles = map[string]string{
 	load.ListDrift:     "drift: changed in the target since the last run, brought back",
 	load.ListExtra:     "in the target beside ours, left alone",
 	load.ListDeferred:  "deferred: not part of this run",
+	load.ListKept:      "kept: the target's own, or changed there since",
 }
 
 func (o *Outcome) textFound(p *ui.Page) {
@@ -210,7 +236,7 @@ func textList(p *ui.Page, title string, lines []string) {
 }
 
 // stepOrder is the order in which steps are shown.
-var stepOrder = []string{stepExtract, stepTransform, stepObserve, stepPlan, stepLoad, stepFold, stepVerify, stepProof}
+var stepOrder = []string{stepExtract, stepTransform, stepAssign, stepObserve, stepPlan, stepCheckpoint, stepLoad, stepFold, stepVerify, stepProof}
 
 func (o *Outcome) textTook(p *ui.Page) {
 	if len(o.Took) == 0 {

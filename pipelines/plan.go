@@ -29,12 +29,12 @@ type Plan struct {
 
 // plan compares three ways and stores the operations. at is the run's own time,
 // the same in every attempt.
-func (r *Runner) plan(ctx context.Context, rec Record, desired, observed snapshots.Digest, profile schemas.TargetProfile) (*Plan, error) {
+func (r *Runner) plan(ctx context.Context, rec Record, desired, observed snapshots.Digest, reach load.Reach, profile schemas.TargetProfile) (*Plan, error) {
 	in, parents, err := r.planInput(ctx, rec, desired, observed)
 	if err != nil {
 		return nil, err
 	}
-	in.Profile = profile
+	in.Profile, in.Reach = profile, reach
 	progress := &stepProgress{ui: r.Progress}
 	defer progress.end()
 	in.Progress = progress
@@ -77,7 +77,12 @@ func (r *Runner) planInput(ctx context.Context, rec Record, desired, observed sn
 		Run: rec.ID, TargetName: r.TargetName, Base: load.Empty, Target: r.Target, Files: r.Store,
 		Options: load.PlanOptions{Ownership: OwnershipOf(r.Config), Allow: rec.Allow, Brake: r.brake(), Time: rec.Created.Truncate(time.Millisecond)},
 	}
-	if in.Desired, err = r.open(ctx, desired); err != nil {
+	if rec.Restore != nil {
+		in.Options.Restore = &rec.Restore.RestoreOptions
+	} else if in.Options.Decisions, err = r.decisions(); err != nil {
+		return in, nil, err
+	}
+	if in.Desired, err = r.openOrEmpty(ctx, desired); err != nil {
 		return in, nil, err
 	}
 	if in.Observed, err = r.open(ctx, observed); err != nil {
@@ -87,7 +92,7 @@ func (r *Runner) planInput(ctx context.Context, rec Record, desired, observed sn
 	if err != nil {
 		return in, nil, err
 	}
-	parents = []snapshots.Digest{desired, observed}
+	parents = known(desired, observed)
 	if base != nil {
 		in.Base = base
 		parents = append(parents, base.Digest())

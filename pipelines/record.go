@@ -31,6 +31,12 @@ type Record struct {
 	// Allow names the widenings that the operator asked for.
 	Allow []string `json:"allow,omitempty"`
 	Tool  string   `json:"tool"`
+	// Waves, Sweep and Moved say whom the run reaches; none of them: everyone.
+	Waves []string `json:"waves,omitempty"`
+	Sweep bool     `json:"sweep,omitempty"`
+	Moved bool     `json:"moved,omitempty"`
+	// Restore is set for a run that goes back to a checkpoint.
+	Restore *Restored `json:"restore,omitempty"`
 	// Inputs lists the files the run was started with (configuration, mapping,
 	// templates), kept as bytes under runs/<id>/inputs/.
 	Inputs []string `json:"inputs"`

@@ -14,15 +14,17 @@ import (
 
 // Names of the steps, as in journals, progress and reports.
 const (
-	stepExtract   = "extract"
-	stepTransform = "transform"
-	stepObserve   = "observe"
-	stepPlan      = "plan"
-	stepLoad      = "load"
-	stepFold      = "fold"
-	stepVerify    = "verify"
-	stepProof     = "login-proof"
-	stepDone      = "done"
+	stepExtract    = "extract"
+	stepTransform  = "transform"
+	stepAssign     = "assign"
+	stepObserve    = "observe"
+	stepPlan       = "plan"
+	stepCheckpoint = "checkpoint"
+	stepLoad       = "load"
+	stepFold       = "fold"
+	stepVerify     = "verify"
+	stepProof      = "login-proof"
+	stepDone       = "done"
 )
 
 // RunOptions are what the operator says when a run begins.
@@ -31,6 +33,12 @@ type RunOptions struct {
 	Apply bool
 	// Allow names widenings and mass change that were asked for (load.AllowWords).
 	Allow []string
+	// Waves reaches the users of these waves, Sweep those in no wave, Everyone
+	// all. Without any a run reaches everyone, or once waves are configured
+	// those who moved already.
+	Waves    []string
+	Sweep    bool
+	Everyone bool
 	// Logins proves migrated logins at the end; nil: none.
 	Logins LoginSamples
 }
@@ -38,11 +46,23 @@ type RunOptions struct {
 // Run begins a run and takes it to its plan or, with Apply, to its end. The
 // outcome says how far it came, also beside an error.
 func (r *Runner) Run(ctx context.Context, o RunOptions) (*Outcome, error) {
+	rec := r.newRecord(o)
+	if err := r.setReach(&rec, o); err != nil {
+		return nil, err
+	}
+	return r.begin(ctx, rec, o)
+}
+
+// newRecord is the record of a run that begins now.
+func (r *Runner) newRecord(o RunOptions) Record {
 	at := r.now()
-	rec := Record{
+	return Record{
 		Version: 1, ID: NewRunID(at), Created: at, Migration: r.Name, Source: r.SourceName, Target: r.TargetName,
 		Namespace: r.Namespace, Apply: o.Apply, Allow: o.Allow, Tool: r.Tool,
 	}
+}
+
+func (r *Runner) begin(ctx context.Context, rec Record, o RunOptions) (*Outcome, error) {
 	for _, in := range r.Inputs {
 		rec.Inputs = append(rec.Inputs, in.Name)
 	}
@@ -126,47 +146,63 @@ func (r *Runner) goOn(ctx context.Context, rec Record, o RunOptions) (*Outcome, 
 
 // prepare takes a run to its stored plan. Nothing of it writes to the target.
 func (r *Runner) prepare(ctx context.Context, e Engine, rec Record, profile schemas.TargetProfile, out *Outcome) error {
-	extracted, transformed, plan := &Extracted{}, &Transformed{}, &Plan{}
-	observed := &Observed{}
-	steps := []struct {
-		name string
-		out  any
-		run  func(context.Context) (any, error)
-	}{
-		{stepExtract, extracted, func(ctx context.Context) (any, error) { return r.extract(ctx, rec.ID) }},
-		{stepTransform, transformed, func(ctx context.Context) (any, error) {
-			return r.transform(ctx, rec.ID, extracted.Snapshot, profile)
-		}},
-		{stepObserve, observed, func(ctx context.Context) (any, error) {
-			return r.observe(ctx, rec.ID, transformed.Snapshot, profile)
-		}},
-		{stepPlan, plan, func(ctx context.Context) (any, error) {
-			return r.plan(ctx, rec, transformed.Snapshot, observed.Snapshot, profile)
-		}},
+	desired, err := r.desired(ctx, e, rec, profile, out)
+	if err != nil {
+		return err
 	}
-	for _, s := range steps {
-		if err := e.Do(ctx, Step{Name: s.name, Run: out.timed(s.name, s.run)}, s.out); err != nil {
-			return err
-		}
-		switch s.name {
-		case stepExtract:
-			out.Extracted, out.Legacy = extracted, extracted.Snapshot
-		case stepTransform:
-			out.Transformed, out.Desired = transformed, transformed.Snapshot
-			if err := r.rejectsReport(ctx, rec.ID, transformed.Snapshot, out); err != nil {
-				return err
-			}
-		case stepPlan:
-			out.Planned = plan
-		}
+	reach, err := r.reach(ctx, e, rec, desired, out)
+	if err != nil {
+		return err
 	}
+	out.Beyond, err = r.beyondRestore(ctx, rec)
+	if err != nil {
+		return err
+	}
+	observed, plan := &Observed{}, &Plan{}
+	if err := out.step(ctx, e, stepObserve, observed, func(ctx context.Context) (any, error) {
+		return r.observe(ctx, rec.ID, desired, reach, profile)
+	}); err != nil {
+		return err
+	}
+	if err := out.step(ctx, e, stepPlan, plan, func(ctx context.Context) (any, error) {
+		if err := r.checkEmpty(ctx, rec, observed.Snapshot); err != nil {
+			return nil, err
+		}
+		return r.plan(ctx, rec, desired, observed.Snapshot, reach, profile)
+	}); err != nil {
+		return err
+	}
+	out.Planned = plan
 	return nil
+}
+
+// desired is what shall stand in the target: what the mapping makes of the
+// source, or for a restore what the checkpoint's base holds.
+func (r *Runner) desired(ctx context.Context, e Engine, rec Record, profile schemas.TargetProfile, out *Outcome) (snapshots.Digest, error) {
+	if rec.Restore != nil {
+		out.Desired = rec.Restore.Base
+		return rec.Restore.Base, nil
+	}
+	extracted, transformed := &Extracted{}, &Transformed{}
+	if err := out.step(ctx, e, stepExtract, extracted, func(ctx context.Context) (any, error) { return r.extract(ctx, rec.ID) }); err != nil {
+		return snapshots.Digest{}, err
+	}
+	out.Extracted, out.Legacy = extracted, extracted.Snapshot
+	if err := out.step(ctx, e, stepTransform, transformed, func(ctx context.Context) (any, error) {
+		return r.transform(ctx, rec.ID, extracted.Snapshot, profile)
+	}); err != nil {
+		return snapshots.Digest{}, err
+	}
+	out.Transformed, out.Desired = transformed, transformed.Snapshot
+	return transformed.Snapshot, r.rejectsReport(ctx, rec.ID, transformed.Snapshot, out)
 }
 
 // apply carries out a stored plan under the target's lease, and proves it.
 func (r *Runner) apply(ctx context.Context, e Engine, rec Record, profile schemas.TargetProfile, o RunOptions, out *Outcome) (err error) {
-	if err := r.checkRejects(out.Transformed.Report, r.reportPath(rec.ID, rejectsFile)); err != nil {
-		return err
+	if out.Transformed != nil { // a restore rejects nothing
+		if err := r.checkRejects(out.Transformed.Report, r.reportPath(rec.ID, rejectsFile)); err != nil {
+			return err
+		}
 	}
 	lease, err := r.takeTarget(ctx, rec.ID)
 	if err != nil {
@@ -175,32 +211,57 @@ func (r *Runner) apply(ctx context.Context, e Engine, rec Record, profile schema
 	defer func() {
 		err = errors.Join(err, lease.Release(context.WithoutCancel(ctx)))
 	}()
-	loaded, folded, verified, proof := &Loaded{}, &Folded{}, &Verified{}, &load.LoginReport{}
-	steps := []struct {
-		name string
-		out  any
-		run  func(context.Context) (any, error)
-	}{
-		{stepLoad, loaded, func(ctx context.Context) (any, error) { return r.load(ctx, rec, profile, lease) }},
-		{stepFold, folded, func(ctx context.Context) (any, error) { return r.fold(ctx, rec) }},
-		{stepVerify, verified, func(ctx context.Context) (any, error) { return r.verifyRun(ctx, rec, profile) }},
-		{stepProof, proof, func(ctx context.Context) (any, error) { return r.proveLogins(ctx, o.Logins) }},
+	if err := r.beforeLoad(ctx, e, rec, out); err != nil {
+		return err
 	}
-	for _, s := range steps {
-		if s.name == stepProof && o.Logins == nil {
-			continue
-		}
-		if err := e.Do(ctx, Step{Name: s.name, Run: out.timed(s.name, s.run)}, s.out); err != nil {
+	loaded, folded, verified, proof := &Loaded{}, &Folded{}, &Verified{}, &load.LoginReport{}
+	if err := out.step(ctx, e, stepLoad, loaded, func(ctx context.Context) (any, error) { return r.load(ctx, rec, profile, lease) }); err != nil {
+		return err
+	}
+	out.Loaded = loaded
+	if err := out.step(ctx, e, stepFold, folded, func(ctx context.Context) (any, error) { return r.fold(ctx, rec) }); err != nil {
+		return err
+	}
+	if err := out.step(ctx, e, stepVerify, verified, func(ctx context.Context) (any, error) { return r.verifyRun(ctx, rec, profile) }); err != nil {
+		return err
+	}
+	out.Verified = verified
+	if o.Logins == nil {
+		return nil
+	}
+	if err := out.step(ctx, e, stepProof, proof, func(ctx context.Context) (any, error) { return r.proveLogins(ctx, o.Logins) }); err != nil {
+		return err
+	}
+	out.Proof = proof
+	return nil
+}
+
+// beforeLoad makes sure that there is a way back: a wave, a sweep and a restore
+// begin with a checkpoint. It records what the run assigned, too.
+func (r *Runner) beforeLoad(ctx context.Context, e Engine, rec Record, out *Outcome) error {
+	if out.Assigned != nil && rec.Restore == nil {
+		if err := r.keepAssignment(ctx, rec.ID, out.Assigned); err != nil {
 			return err
 		}
-		switch s.name {
-		case stepLoad:
-			out.Loaded = loaded
-		case stepVerify:
-			out.Verified = verified
-		case stepProof:
-			out.Proof = proof
-		}
 	}
-	return nil
+	name := automaticName(rec)
+	if name == "" || out.Planned.Operations == 0 {
+		return nil
+	}
+	taken := &CheckpointTaken{}
+	err := out.step(ctx, e, stepCheckpoint, taken, func(ctx context.Context) (any, error) {
+		cp, err := r.Checkpoint(ctx, name, "before run "+rec.ID, rec.ID)
+		if err != nil {
+			return nil, err
+		}
+		return CheckpointTaken{Name: cp.Name, Base: cp.Base()}, nil
+	})
+	out.Checkpoint = taken.Name
+	return err
+}
+
+// CheckpointTaken is the result of step checkpoint.
+type CheckpointTaken struct {
+	Name string           `json:"name"`
+	Base snapshots.Digest `json:"base"`
 }

@@ -109,6 +109,14 @@ func (r *Runner) open(ctx context.Context, d snapshots.Digest) (*snapshots.Snaps
 	return r.Store.Snapshot(ctx, d.String())
 }
 
+// openOrEmpty returns a snapshot by digest, an empty one for none.
+func (r *Runner) openOrEmpty(ctx context.Context, d snapshots.Digest) (load.Snapshot, error) {
+	if d.IsZero() {
+		return load.Empty, nil
+	}
+	return r.open(ctx, d)
+}
+
 // base returns what was last confirmed in the target, nil before the first
 // load.
 func (r *Runner) base(ctx context.Context) (*snapshots.Snapshot, error) {

@@ -59,6 +59,7 @@ var exitRules = []exitRule{
 	{ui.Refused, as[*pipelines.RejectError]},
 	{ui.Refused, as[*pipelines.UnknownRolesError]},
 	{ui.Refused, as[*load.OwnershipError]},
+	{ui.Refused, as[*load.DecisionError]},
 	{ui.Refused, as[*load.BrakeError]},
 	{ui.Refused, is(load.ErrPlanStale, load.ErrPlanDamaged, pipelines.ErrUnknownRun)},
 	{ui.Unreachable, is(load.ErrUnavailable)},

@@ -19,6 +19,8 @@ var commands = []func(*app) *cobra.Command{
 	newLoad,
 	newRun,
 	newResume,
+	newRestore,
+	newUndo,
 	newVerify,
 	newRuns,
 	newSnapshots,

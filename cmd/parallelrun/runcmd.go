@@ -19,6 +19,9 @@ type runFlags struct {
 	allow     []string
 	logins    string
 	reports   string
+	waves     []string
+	sweep     bool
+	everyone  bool
 }
 
 func (f *runFlags) register(cmd *cobra.Command, writes bool) {
@@ -34,6 +37,18 @@ func (f *runFlags) register(cmd *cobra.Command, writes bool) {
 func (f *runFlags) registerAllow(cmd *cobra.Command) {
 	cmd.Flags().StringSliceVar(&f.allow, "allow", nil,
 		"what a plan otherwise withholds, comma-separated: "+strings.Join(load.AllowWords, ", "))
+}
+
+func (f *runFlags) registerReach(cmd *cobra.Command) {
+	cmd.Flags().StringSliceVar(&f.waves, "wave", nil, "only the users of these waves, comma-separated, with the ancestors and groups that they need")
+	cmd.Flags().BoolVar(&f.sweep, "sweep", false, "the users whom no wave has taken (too)")
+	cmd.Flags().BoolVar(&f.everyone, "everyone", false, "all users, whatever their wave")
+}
+
+// options are the flags as a run takes them.
+func (f *runFlags) options() (pipelines.RunOptions, error) {
+	logins, err := loginsOf(f)
+	return pipelines.RunOptions{Apply: f.apply, Allow: f.allow, Waves: f.waves, Sweep: f.sweep, Everyone: f.everyone, Logins: logins}, err
 }
 
 // withRunner opens the configured migration for the time of fn.
@@ -97,20 +112,23 @@ func newRun(a *app) *cobra.Command {
 		Long: "Extract the source, transform it, observe the target, plan, load, and verify by reading back.\n" +
 			"Every state on the way is a snapshot in the store. Without --apply the run ends with its plan:\n" +
 			"nothing is written to the target. A run that stopped goes on with `parallelrun resume`.\n\n" +
+			"With waves configured, a run without --wave, --sweep or --everyone follows those who have moved\n" +
+			"already; all others are deferred.\n\n" +
 			"Exit code 1: rows failed or differ; 4: the outcome of some is unknown.",
 		Args: exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.withRunner(cmd.Context(), &f, func(r *pipelines.Runner) error {
-				logins, err := loginsOf(&f)
+				o, err := f.options()
 				if err != nil {
 					return err
 				}
-				return a.finish(r.Run(cmd.Context(), pipelines.RunOptions{Apply: f.apply, Allow: f.allow, Logins: logins}))
+				return a.finish(r.Run(cmd.Context(), o))
 			})
 		},
 	}
 	f.register(cmd, true)
 	f.registerAllow(cmd)
+	f.registerReach(cmd)
 	return cmd
 }
 
@@ -124,12 +142,17 @@ func newPlan(a *app) *cobra.Command {
 		Args: exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.withRunner(cmd.Context(), &f, func(r *pipelines.Runner) error {
-				return a.finish(r.Run(cmd.Context(), pipelines.RunOptions{Allow: f.allow}))
+				o, err := f.options()
+				if err != nil {
+					return err
+				}
+				return a.finish(r.Run(cmd.Context(), o))
 			})
 		},
 	}
 	f.register(cmd, false)
 	f.registerAllow(cmd)
+	f.registerReach(cmd)
 	return cmd
 }
 

@@ -1,0 +1,71 @@
+package pipelines
+
+import (
+	"fmt"
+	"path/filepath"
+	"strings"
+
+	"github.com/parallelrun/parallelrun/internal/config"
+	"github.com/parallelrun/parallelrun/load"
+	"github.com/parallelrun/parallelrun/schemas"
+)
+
+// decisions are the configured ones, with the ids of their rows.
+func (r *Runner) decisions() ([]load.Decision, error) {
+	if r.Config.Decisions == "" {
+		return nil, nil
+	}
+	list, err := config.LoadDecisions(r.Config.Decisions)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]load.Decision, 0, len(list))
+	for _, d := range list {
+		one := load.Decision{Table: d.Table, Key: d.Key, Take: load.Take(d.Take), Account: d.Account, Place: d.Place}
+		if d.Field != "" {
+			one.Fields = []string{d.Field}
+		}
+		if one.ID, err = rowOf(r.Namespace, d); err != nil {
+			return nil, &load.DecisionError{Decision: one, What: err.Error(), Next: "take the entry as `parallelrun conflicts` writes it"}
+		}
+		out = append(out, one)
+	}
+	return out, nil
+}
+
+// rowOf is the row that a decision is about. Keys say it, save for memberships,
+// whose keys hold those of three rows.
+func rowOf(namespace string, d config.Decision) (schemas.RowID, error) {
+	var given, derived schemas.RowID
+	if d.ID != "" {
+		id, err := schemas.ParseRowID(d.ID)
+		if err != nil {
+			return id, err
+		}
+		given = id
+	}
+	switch d.Table {
+	case schemas.Memberships:
+		if given.IsZero() {
+			return given, fmt.Errorf("a membership is named by its id")
+		}
+		return given, nil
+	case schemas.Credentials:
+		at := strings.LastIndexByte(d.Key, '/')
+		if at < 0 {
+			return given, fmt.Errorf("the key of a credential is its user's, a slash and its type")
+		}
+		derived = schemas.CredentialID(schemas.NewRowID(namespace, schemas.Users, d.Key[:at]), d.Key[at+1:])
+	default:
+		derived = schemas.NewRowID(namespace, d.Table, d.Key)
+	}
+	if !given.IsZero() && given != derived {
+		return given, fmt.Errorf("id and key name different rows")
+	}
+	return derived, nil
+}
+
+// decisionsInput is the file of decisions as a run keeps it.
+func decisionsInput(file string, data []byte) Input {
+	return Input{Name: "decisions/" + filepath.Base(file), Data: data}
+}

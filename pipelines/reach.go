@@ -1,0 +1,63 @@
+package pipelines
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/parallelrun/parallelrun/internal/config"
+	"github.com/parallelrun/parallelrun/internal/ui"
+	"github.com/parallelrun/parallelrun/load"
+	"github.com/parallelrun/parallelrun/snapshots"
+)
+
+// setReach records whom a run may change.
+func (r *Runner) setReach(rec *Record, o RunOptions) error {
+	waved := len(o.Waves) > 0 || o.Sweep
+	switch {
+	case waved && o.Everyone:
+		return ui.Refusef("name waves, or say --everyone", "a run for everyone has no waves")
+	case waved && len(r.Config.Waves) == 0:
+		return ui.Refusef("list them under migrations."+r.Name+".waves", "migration %s has no waves", r.Name)
+	}
+	for _, w := range o.Waves {
+		if err := r.checkWave(w); err != nil {
+			return err
+		}
+	}
+	rec.Waves, rec.Sweep = o.Waves, o.Sweep
+	rec.Moved = !waved && !o.Everyone && len(r.Config.Waves) > 0
+	return nil
+}
+
+func (r *Runner) checkWave(name string) error {
+	var known []string
+	for _, w := range r.Config.Waves {
+		if w.Name == name {
+			return nil
+		}
+		known = append(known, w.Name)
+	}
+	return &config.UnknownNameError{Kind: "wave", Name: name, Known: known, Path: fmt.Sprintf("migration %s", r.Name)}
+}
+
+// reach is whom the run may change, with the assignment that says who is in
+// which wave.
+func (r *Runner) reach(ctx context.Context, e Engine, rec Record, desired snapshots.Digest, out *Outcome) (load.Reach, error) {
+	reach := load.Reach{Waves: rec.Waves, Sweep: rec.Sweep, Moved: rec.Moved}
+	if len(r.Config.Waves) == 0 {
+		return reach, nil
+	}
+	assigned := &Assigned{}
+	err := out.step(ctx, e, stepAssign, assigned, func(ctx context.Context) (any, error) {
+		if rec.Restore != nil {
+			return r.assignedSoFar(ctx)
+		}
+		return r.decide(ctx, rec.ID, desired)
+	})
+	if err != nil {
+		return reach, err
+	}
+	out.Assigned = assigned
+	reach.Assignment, err = r.openOrEmpty(ctx, assigned.Snapshot)
+	return reach, err
+}

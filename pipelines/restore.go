@@ -1,0 +1,155 @@
+package pipelines
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/parallelrun/parallelrun/internal/ui"
+	"github.com/parallelrun/parallelrun/load"
+	"github.com/parallelrun/parallelrun/schemas"
+	"github.com/parallelrun/parallelrun/snapshots"
+)
+
+// Restored is where a run goes back to. Such a run is any other, save that its
+// desired side is a checkpoint's base and that the checkpoint wins only over
+// what we did ourselves.
+type Restored struct {
+	Checkpoint string           `json:"checkpoint"`
+	Base       snapshots.Digest `json:"base"`
+	// Undo is the wave that is undone, empty for a restore of everything.
+	Undo string `json:"undo,omitempty"`
+	load.RestoreOptions
+}
+
+// RestoreOptions are what the operator says when a restore begins.
+type RestoreOptions struct {
+	load.RestoreOptions
+	// Apply, Allow and Logins as for any run; its reach is the restore's own.
+	RunOptions
+}
+
+// Restore begins a run that brings the target back to a checkpoint. The target
+// is the one that the checkpoint was taken of, or an empty one.
+func (r *Runner) Restore(ctx context.Context, checkpoint string, o RestoreOptions) (*Outcome, error) {
+	cp, err := r.checkpointToRestore(ctx, checkpoint)
+	if err != nil {
+		return nil, err
+	}
+	rec := r.newRecord(o.RunOptions)
+	rec.Restore = &Restored{Checkpoint: cp.Name, Base: cp.Base(), RestoreOptions: o.RestoreOptions}
+	return r.begin(ctx, rec, o.RunOptions)
+}
+
+// Undo begins a run that brings one wave's users back to a checkpoint; an empty
+// name is the one taken before the wave's first run.
+func (r *Runner) Undo(ctx context.Context, wave, checkpoint string, o RestoreOptions) (*Outcome, error) {
+	if err := r.checkWave(wave); err != nil {
+		return nil, err
+	}
+	if checkpoint == "" {
+		var err error
+		if checkpoint, err = r.beforeWave(ctx, wave); err != nil {
+			return nil, err
+		}
+	}
+	cp, err := r.checkpointToRestore(ctx, checkpoint)
+	if err != nil {
+		return nil, err
+	}
+	if cp.Target != r.TargetName {
+		return nil, ui.Refusef("use `parallelrun restore` to fill an empty target", "checkpoint %s is of target %s: a wave is undone where it was loaded", cp.Name, cp.Target)
+	}
+	rec := r.newRecord(o.RunOptions)
+	rec.Waves = []string{wave}
+	rec.Restore = &Restored{Checkpoint: cp.Name, Base: cp.Base(), Undo: wave, RestoreOptions: o.RestoreOptions}
+	return r.begin(ctx, rec, o.RunOptions)
+}
+
+func (r *Runner) checkpointToRestore(ctx context.Context, name string) (*Checkpoint, error) {
+	cp, err := ReadCheckpoint(ctx, r.Store, name)
+	if err != nil {
+		return nil, err
+	}
+	return cp, cp.Openable(ctx, r.Store, r.Store.Keyring())
+}
+
+// beforeWave finds the checkpoint that was taken before a wave's first run.
+func (r *Runner) beforeWave(ctx context.Context, wave string) (string, error) {
+	st, err := r.Store.State(ctx)
+	if err != nil {
+		return "", err
+	}
+	first := snapshots.CheckpointInfo{}
+	for _, cp := range st.Checkpoints {
+		if cp.Run == "" || cp.Target != r.TargetName || first.Name != "" && cp.N > first.N {
+			continue
+		}
+		rec, err := ReadRecord(ctx, r.Store, cp.Run)
+		if err != nil {
+			return "", err
+		}
+		if rec.Restore == nil && slices.Contains(rec.Waves, wave) {
+			first = cp
+		}
+	}
+	if first.Name == "" {
+		return "", ui.Refusef("`parallelrun runs list` shows what ran; name a checkpoint with --to", "no checkpoint was taken before a run of wave %s: was it ever loaded?", wave)
+	}
+	return first.Name, nil
+}
+
+// checkEmpty refuses to restore one target's checkpoint over another's people.
+func (r *Runner) checkEmpty(ctx context.Context, rec Record, observed snapshots.Digest) error {
+	if rec.Restore == nil {
+		return nil
+	}
+	cp, err := ReadCheckpoint(ctx, r.Store, rec.Restore.Checkpoint)
+	if err != nil || cp.Target == r.TargetName {
+		return err
+	}
+	seen, err := r.open(ctx, observed)
+	if err != nil {
+		return err
+	}
+	base, err := r.base(ctx)
+	if err != nil {
+		return err
+	}
+	there := seen.Rows(schemas.Users) + seen.Rows(schemas.Organizations) + seen.Rows(schemas.Groups)
+	if base != nil && base.Rows(schemas.Users) > 0 || there > 0 {
+		return ui.Refusef("name the checkpoint's own target, or an empty realm",
+			"checkpoint %s is of target %s, and %s is not empty (%d rows seen there)", cp.Name, cp.Target, r.TargetName, there)
+	}
+	return nil
+}
+
+// beyondRestore says what no restore can bring back.
+func (r *Runner) beyondRestore(ctx context.Context, rec Record) ([]string, error) {
+	if rec.Restore == nil || rec.Restore.Base.IsZero() {
+		return nil, nil
+	}
+	sn, err := r.open(ctx, rec.Restore.Base)
+	if err != nil {
+		return nil, err
+	}
+	lines := []string{"sessions, consents and what people registered in Keymate themselves (one-time passwords, keys): no part of a checkpoint"}
+	if n := sn.Rows(schemas.Users) - sn.Rows(schemas.Credentials); n > 0 {
+		lines = append(lines, fmt.Sprintf("passwords of about %s users who had none of ours: what Keymate hashed can't be read back", ui.Count(n)))
+	}
+	return lines, nil
+}
+
+// automaticName is the name of the checkpoint that a run takes before it
+// writes, empty for a run that takes none: waves and restores do.
+func automaticName(rec Record) string {
+	switch {
+	case rec.Restore != nil:
+		return "before-restore-" + rec.ID
+	case rec.Sweep:
+		return "before-sweep-" + rec.ID
+	case len(rec.Waves) > 0:
+		return "before-" + rec.Waves[0] + "-" + rec.ID
+	}
+	return ""
+}
