@@ -9,20 +9,19 @@ import (
 // Words of Options.Allow: what an operator may ask for that a plan otherwise
 // withholds.
 const (
-	AllowEnable   = "enable"      // enable accounts that were disabled in the target
-	AllowRoles    = "roles"       // grant roles that were taken away in the target
-	AllowGroups   = "groups"      // put users back into groups they were removed from in the target
-	AllowLinks    = "links"       // bring back memberships and federated links that were removed in the target
-	AllowPassword = "password"    // replace a password that is newer in the target
-	AllowRecreate = "recreate"    // create anew what was deleted in the target
-	AllowMass     = "mass-change" // pass the brake
+	AllowEnable   = "enable"   // enable accounts that were disabled in the target
+	AllowRoles    = "roles"    // grant roles that were taken away in the target
+	AllowGroups   = "groups"   // put users back into groups they were removed from in the target
+	AllowLinks    = "links"    // bring back memberships and federated links that were removed in the target
+	AllowPassword = "password" // replace a password that is newer in the target
+	AllowRecreate = "recreate" // create anew what was deleted in the target
 )
 
 // AllowWords lists the words of Options.Allow.
-var AllowWords = []string{AllowEnable, AllowRoles, AllowGroups, AllowLinks, AllowPassword, AllowRecreate, AllowMass}
+var AllowWords = []string{AllowEnable, AllowRoles, AllowGroups, AllowLinks, AllowPassword, AllowRecreate}
 
-// Widening is what Operation.Widens and Withheld.Kind say: the words of
-// AllowWords, save mass-change.
+// allowed holds the words of AllowWords that were given; Operation.Widens and
+// Finding.Kinds use the same words.
 type allowed map[string]bool
 
 func newAllowed(words []string) (allowed, error) {

@@ -3,88 +3,159 @@ package load
 import (
 	"cmp"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 
 	"github.com/parallelrun/parallelrun/schemas"
 )
 
-// BrakeOptions limit mass change, by what is done to the rows.
+// BrakeKind is a kind of change that a brake counts. One operation may be of
+// several kinds: an update that enables an account and gives it a role counts
+// as an update, an enable and a grant.
+type BrakeKind string
+
+// The kinds of change.
+const (
+	BrakeCreates  BrakeKind = "creates"  // new rows, new memberships too
+	BrakeUpdates  BrakeKind = "updates"  // rows with another value; those gone from legacy are disables only
+	BrakeDisables BrakeKind = "disables" // accounts or organizations that were enabled
+	BrakeDeletes  BrakeKind = "deletes"  // deletes and unlinks
+	BrakeEnables  BrakeKind = "enables"  // of what stands disabled, or ends earlier, in the target
+	BrakeGrants   BrakeKind = "grants"   // roles, groups, links, older passwords for what is in the target already
+)
+
+// BrakeKinds lists the kinds in the order of reports.
+var BrakeKinds = []BrakeKind{BrakeCreates, BrakeUpdates, BrakeDisables, BrakeDeletes, BrakeEnables, BrakeGrants}
+
+// brakeWords say what would become of rows, for people.
+var brakeWords = map[BrakeKind]string{
+	BrakeCreates:  "created",
+	BrakeUpdates:  "changed",
+	BrakeDisables: "disabled",
+	BrakeDeletes:  "deleted",
+	BrakeEnables:  "enabled",
+	BrakeGrants:   "given more access",
+}
+
+// brakeEmptied is the kind of a brake that no limit can take away.
+const brakeEmptied BrakeKind = "missing from legacy"
+
+// BrakeOptions limit mass change, by kind.
 type BrakeOptions struct {
-	Disables BrakeLimit
-	Removals BrakeLimit // deletes and unlinks
+	// Limits hold for every entity; a kind without a limit may change as many
+	// rows as it likes. Nil: DefaultBrakeLimits.
+	Limits map[BrakeKind]BrakeLimit
+	// Entities replace limits for single tables.
+	Entities map[string]map[BrakeKind]BrakeLimit
+	// Sources names, for each table, the places in the source that its rows come
+	// from, for messages.
+	Sources map[string][]string
 }
 
-// BrakeLimit limits one kind of change. The zero value takes the defaults; a
-// negative field means none.
+// BrakeLimit is passed by more than Rows rows that are also more than the share
+// Ratio of the entity's rows in base.
 type BrakeLimit struct {
-	// Count is how many rows of an entity may change so in one run. Zero: no
-	// such limit.
-	Count int64
-	// Percent is the same as a share of the entity's rows in base. Zero: 10.
-	Percent float64
-	// Least is the number of rows up to which Percent does not apply. Zero: 5.
-	Least int64
+	Rows  int64
+	Ratio float64 // 0.02 is 2 %
 }
 
-func (l BrakeLimit) withDefaults() BrakeLimit {
-	l.Percent = cmp.Or(l.Percent, 10)
-	l.Least = cmp.Or(l.Least, 5)
-	return l
+// DefaultBrakeLimits returns the limits of a run that was told nothing. A first
+// load creates everything, so creates and updates have none.
+func DefaultBrakeLimits() map[BrakeKind]BrakeLimit {
+	l := BrakeLimit{Rows: 20, Ratio: 0.02}
+	return map[BrakeKind]BrakeLimit{BrakeDisables: l, BrakeDeletes: l, BrakeEnables: l, BrakeGrants: l}
 }
 
-// passed names the limit that count passes, empty for none.
-func (l BrakeLimit) passed(count, of int64) string {
-	switch {
-	case l.Count > 0 && count > l.Count:
-		return fmt.Sprintf("%d rows", l.Count)
-	case l.Percent > 0 && count > l.Least && float64(count)*100 > l.Percent*float64(of):
-		return fmt.Sprintf("%g %%", l.Percent)
+func (o BrakeOptions) limit(table string, k BrakeKind) (BrakeLimit, bool) {
+	if l, ok := o.Entities[table][k]; ok {
+		return l, true
 	}
-	return ""
+	l, ok := o.Limits[k]
+	return l, ok
 }
+
+func (l BrakeLimit) passed(count, of int64) bool {
+	return count > l.Rows && float64(count) > l.Ratio*float64(of)
+}
+
+func (l BrakeLimit) String() string {
+	return fmt.Sprintf("%d rows and %g %%", l.Rows, percent(l.Ratio))
+}
+
+// percent spares people the tails of binary fractions.
+func percent(ratio float64) float64 { return float64(int64(ratio*1e6+0.5)) / 1e4 }
 
 // Brake is one limit that a plan passes.
 type Brake struct {
-	Table  string  `json:"table"`
-	What   string  `json:"what"` // disabled, removed or shrunken
-	Count  int64   `json:"count"`
-	Of     int64   `json:"of"` // rows in base
-	Limit  string  `json:"limit"`
-	Causes []Cause `json:"causes,omitempty"` // the most frequent first
+	Table string    `json:"table"`
+	What  BrakeKind `json:"what"`
+	Count int64     `json:"count"`
+	Of    int64     `json:"of"` // rows in base
+	Limit string    `json:"limit"`
+	// Causes say why, Departments where, Sources where from: the most frequent
+	// first. A row of several departments, or with several changes, counts in
+	// each.
+	Causes      []Cause  `json:"causes,omitempty"`
+	Departments []Cause  `json:"departments,omitempty"`
+	Sources     []string `json:"sources,omitempty"`
 }
 
-// Cause is why rows are disabled or removed.
+// Cause is one of the reasons for which rows change, or one of the places.
 type Cause struct {
 	Reason string `json:"reason"`
 	Count  int64  `json:"count"`
 }
 
+// Lines are the brake in words: what, then its causes, a line each.
+func (b *Brake) Lines() []string {
+	head := fmt.Sprintf("%s: %d of %d would be %s, limit %s (%s)", b.Table, b.Count, b.Of, brakeWords[b.What], b.Limit, b.What)
+	if b.What == brakeEmptied {
+		head = fmt.Sprintf("%s: the source yields none any more, the target has %d", b.Table, b.Of)
+	}
+	lines := []string{head}
+	add := func(what string, causes []Cause) {
+		var parts []string
+		for _, c := range causes {
+			parts = append(parts, fmt.Sprintf("%s: %d", c.Reason, c.Count))
+		}
+		if len(parts) > 0 {
+			lines = append(lines, "  "+what+strings.Join(parts, "; "))
+		}
+	}
+	add("why:   ", b.Causes)
+	add("where: ", b.Departments)
+	if len(b.Sources) > 0 {
+		lines = append(lines, "  from:  "+strings.Join(b.Sources, ", "))
+	}
+	return lines
+}
+
 // BrakeError stops a run before its first write. Have someone look at the
-// causes; then allow mass-change, or mend the source.
+// causes; then mend the source or the mapping, or override the brake for this
+// run with a reason.
 type BrakeError struct {
 	Run    string
 	Brakes []Brake
 }
 
 func (e *BrakeError) Error() string {
-	var parts []string
-	for _, b := range e.Brakes {
-		s := fmt.Sprintf("%s: %d of %d %s, limit %s", b.Table, b.Count, b.Of, b.What, b.Limit)
-		for _, c := range b.Causes {
-			s += fmt.Sprintf("; %s: %d", c.Reason, c.Count)
+	lines := []string{fmt.Sprintf("plan of run %s changes too much at once, nothing was written:", e.Run)}
+	for i := range e.Brakes {
+		for _, l := range e.Brakes[i].Lines() {
+			lines = append(lines, "  "+l)
 		}
-		parts = append(parts, s)
 	}
-	return fmt.Sprintf("plan of run %s changes too much at once, nothing was written: %s (check the source; if it is right, allow %s)",
-		e.Run, strings.Join(parts, " | "), AllowMass)
+	return strings.Join(lines, "\n")
 }
 
-// BrakeErr returns a *BrakeError when the plan passes a limit and mass change
-// was not allowed when it was made.
+// Hint says what to do.
+func (e *BrakeError) Hint() string {
+	return fmt.Sprintf("look at the source and the mapping; if it is meant, `parallelrun load %s --apply --override-brake \"the reason\"`", e.Run)
+}
+
+// BrakeErr returns a *BrakeError when the plan passes a limit.
 func (m *Manifest) BrakeErr() error {
-	if len(m.Brakes) == 0 || slices.Contains(m.Allow, AllowMass) {
+	if len(m.Brakes) == 0 {
 		return nil
 	}
 	return &BrakeError{Run: m.Run, Brakes: m.Brakes}
@@ -93,79 +164,80 @@ func (m *Manifest) BrakeErr() error {
 // brakes counts mass change while a plan is made.
 type brakes struct {
 	o      BrakeOptions
-	counts map[brakeKey]map[string]int64 // by reason
+	counts map[brakeKey]*brakeCount
+	places places
 }
 
-type brakeKey struct{ table, what string }
+type brakeKey struct {
+	table string
+	kind  BrakeKind
+}
 
-// What a brake counts.
-const (
-	disabledRows = "disabled"
-	removedRows  = "removed"
-)
+// brakeCount counts the rows of one brake, and their causes: as many as there
+// are columns and departments, whatever the number of rows.
+type brakeCount struct {
+	rows        int64
+	reasons     map[string]int64
+	departments map[string]int64
+}
 
 func newBrakes(o BrakeOptions) *brakes {
-	o.Disables, o.Removals = o.Disables.withDefaults(), o.Removals.withDefaults()
-	return &brakes{o: o, counts: map[brakeKey]map[string]int64{}}
+	if o.Limits == nil {
+		o.Limits = DefaultBrakeLimits()
+	}
+	return &brakes{o: o, counts: map[brakeKey]*brakeCount{}, places: newPlaces()}
 }
 
-// add counts an operation that narrows.
+// add counts an operation under each of its kinds that has a limit.
 func (b *brakes) add(op *Operation) {
-	k := brakeKey{table: op.Table}
-	switch {
-	case op.Kind == Delete || op.Kind == Unlink:
-		k.what = removedRows
-	case op.Disables:
-		k.what = disabledRows
-	default:
-		return
+	var where []string
+	for _, k := range brakeKinds(op) {
+		if _, limited := b.o.limit(op.Table, k); !limited {
+			continue
+		}
+		key := brakeKey{op.Table, k}
+		c := b.counts[key]
+		if c == nil {
+			c = &brakeCount{reasons: map[string]int64{}, departments: map[string]int64{}}
+			b.counts[key] = c
+		}
+		c.rows++
+		for _, r := range reasons(op, k) {
+			c.reasons[r]++
+		}
+		if where == nil {
+			where = b.places.of(op)
+		}
+		for _, d := range where {
+			c.departments[d]++
+		}
 	}
-	reason := "disabled in legacy"
-	if op.Gone {
-		reason = "no longer in legacy"
-	}
-	if b.counts[k] == nil {
-		b.counts[k] = map[string]int64{}
-	}
-	b.counts[k][reason]++
 }
 
 // passed returns the limits that are passed. inBase says how many rows an
 // entity had.
 func (b *brakes) passed(inBase func(table string) int64, counts Counts) []Brake {
 	var out []Brake
-	for k, reasons := range b.counts {
-		br := Brake{Table: k.table, What: k.what, Of: inBase(k.table), Causes: causes(reasons)}
-		for _, n := range reasons {
-			br.Count += n
-		}
-		limit := b.o.Disables
-		if k.what == removedRows {
-			limit = b.o.Removals
-		}
-		if br.Limit = limit.passed(br.Count, br.Of); br.Limit != "" {
-			out = append(out, br)
+	for k, c := range b.counts {
+		limit, _ := b.o.limit(k.table, k.kind)
+		if of := inBase(k.table); limit.passed(c.rows, of) {
+			out = append(out, Brake{Table: k.table, What: k.kind, Count: c.rows, Of: of, Limit: limit.String(),
+				Causes: mostFrequent(c.reasons), Departments: mostFrequent(c.departments), Sources: b.o.Sources[k.table]})
 		}
 	}
 	if br, ok := emptied(inBase(schemas.Users), counts.of(schemas.Users)); ok {
+		br.Sources = b.o.Sources[schemas.Users]
 		out = append(out, br)
 	}
-	slices.SortFunc(out, func(x, y Brake) int { return cmp.Or(cmp.Compare(x.Table, y.Table), cmp.Compare(x.What, y.What)) })
+	rank := func(k BrakeKind) int { return slices.Index(BrakeKinds, k) }
+	slices.SortFunc(out, func(x, y Brake) int {
+		return cmp.Or(cmp.Compare(slices.Index(schemas.LoadOrder, x.Table), slices.Index(schemas.LoadOrder, y.Table)), cmp.Compare(rank(x.What), rank(y.What)))
+	})
 	return out
 }
 
 // emptied sees a source that yields no user at all any more.
 func emptied(inBase int64, users *EntityCounts) (Brake, bool) {
-	br := Brake{Table: schemas.Users, What: "missing from legacy", Count: inBase, Of: inBase, Limit: "an empty source"}
+	br := Brake{Table: schemas.Users, What: brakeEmptied, Count: inBase, Of: inBase, Limit: "an empty source"}
 	return br, inBase > 0 && users.Yielded+users.Kept == 0
-}
-
-// causes returns the three most frequent reasons.
-func causes(reasons map[string]int64) []Cause {
-	var out []Cause
-	for _, r := range slices.Sorted(maps.Keys(reasons)) {
-		out = append(out, Cause{Reason: r, Count: reasons[r]})
-	}
-	slices.SortStableFunc(out, func(a, b Cause) int { return cmp.Compare(b.Count, a.Count) })
-	return out[:min(3, len(out))]
 }

@@ -65,7 +65,7 @@ group g1 name=g1 parent=g`)
 	return s
 }
 
-var noBrake = load.PlanOptions{Brake: load.BrakeOptions{Disables: load.BrakeLimit{Percent: -1}, Removals: load.BrakeLimit{Percent: -1}}, RangeOps: 7}
+var noBrake = load.PlanOptions{Brake: load.BrakeOptions{Limits: map[load.BrakeKind]load.BrakeLimit{}}, RangeOps: 7}
 
 // reference is what an undisturbed load of the village comes to.
 func reference(tb testing.TB, users int) (dump string, base string) {
@@ -578,21 +578,17 @@ func TestPlansThatAreRefused(t *testing.T) {
 		t.Errorf("edited manifest: got %v", err)
 	}
 
-	braked := village(60).plan(t, "run", load.PlanOptions{})
 	var be *load.BrakeError
-	if err := braked.BrakeErr(); !errors.As(err, &be) || !strings.Contains(err.Error(), "no longer in legacy: 12") {
-		t.Errorf("brake: %v", err)
-	}
-	b := village(60)
+	b := village(120)
 	pb := b.plan(t, "run", load.PlanOptions{})
-	if _, err := b.load(t, pb, load.LoadOptions{}); !errors.As(err, &be) {
+	if _, err := b.load(t, pb, load.LoadOptions{}); !errors.As(err, &be) || !strings.Contains(err.Error(), "no longer in legacy: 24") {
 		t.Errorf("brake: %v", err)
 	}
 	if _, writes := b.target.Calls(); writes != 0 {
 		t.Errorf("%d writes in spite of the brake", writes)
 	}
-	if allowed := village(60).plan(t, "run", load.PlanOptions{Allow: []string{load.AllowMass}}); allowed.BrakeErr() != nil {
-		t.Errorf("allowed: %v", allowed.BrakeErr())
+	if _, err := b.load(t, pb, load.LoadOptions{OverrideBrake: true}); err != nil {
+		t.Errorf("overridden: %v", err)
 	}
 	if now, _ := s.target.Calls(); now != calls {
 		t.Errorf("%d requests for plans that were refused", now-calls)

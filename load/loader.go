@@ -51,6 +51,9 @@ type LoadOptions struct {
 	Retry Policy
 	// SegmentOutcomes is how many outcomes make a segment; zero: 5000.
 	SegmentOutcomes int
+	// OverrideBrake carries the plan out although it passes the brake. The caller
+	// records who asked for it and why.
+	OverrideBrake bool
 }
 
 // Result is what a load came to.
@@ -110,7 +113,7 @@ func newLoader(ctx context.Context, in LoadInput) (*loader, error) {
 	case in.Effective == nil || in.Effective.Digest() != plan.Effective:
 		return nil, fmt.Errorf("load: %w: the effective snapshot is another than the one it was sealed with: make a new plan", ErrPlanStale)
 	}
-	if err := plan.BrakeErr(); err != nil {
+	if err := plan.BrakeErr(); err != nil && !in.Options.OverrideBrake {
 		return nil, err
 	}
 	ids, err := ReadIDMap(ctx, in.Effective)

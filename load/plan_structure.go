@@ -50,6 +50,7 @@ func (p *planner) structure(ctx context.Context) error {
 	if p.near, err = p.reachStructure(ctx, states); err != nil {
 		return err
 	}
+	p.brakes.places.know(states)
 	for _, st := range states {
 		p.notOurs(st)
 	}

@@ -75,6 +75,7 @@ func (p *userPlanner) person(ctx context.Context, x *person) error {
 			p.decisions.of(d.row.ID)
 		}
 	}
+	p.brakes.places.person = x
 	switch {
 	case x.desired.user == nil && x.base.user == nil:
 		return p.stray(ctx, x)

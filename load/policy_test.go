@@ -30,36 +30,6 @@ func TestPolicyWaits(t *testing.T) {
 	}
 }
 
-func TestBrakeLimits(t *testing.T) {
-	cases := []struct {
-		o     BrakeLimit
-		n, of int64
-		want  string
-	}{
-		{BrakeLimit{}, 5, 10, ""}, // too few to tell
-		{BrakeLimit{}, 10, 100, ""},
-		{BrakeLimit{}, 11, 100, "10 %"},
-		{BrakeLimit{Percent: 2.5}, 26, 1000, "2.5 %"},
-		{BrakeLimit{Percent: -1}, 100, 100, ""},
-		{BrakeLimit{Count: 3, Percent: -1}, 4, 1000, "3 rows"},
-	}
-	for _, c := range cases {
-		b := newBrakes(BrakeOptions{Disables: c.o})
-		for range c.n {
-			b.add(&Operation{Table: schemas.Users, Kind: Update, Disables: true})
-		}
-		counts := Counts{schemas.Users: {Yielded: c.of}}
-		passed := b.passed(func(string) int64 { return c.of }, counts)
-		got := ""
-		if len(passed) > 0 {
-			got = passed[0].Limit
-		}
-		if got != c.want {
-			t.Errorf("%+v, %d of %d: limit %q, want %q", c.o, c.n, c.of, got, c.want)
-		}
-	}
-}
-
 // The equation names what does not add up.
 func TestCountsCheck(t *testing.T) {
 	c := Counts{schemas.Users: {Yielded: 3, Gone: 1, Classes: map[Class]int64{Created: 3, Disabled: 1}}}
