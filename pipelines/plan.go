@@ -111,17 +111,3 @@ func OwnershipOf(m config.Migration) load.Ownership {
 	}
 	return out
 }
-
-// brake is the configuration's brake as the planner takes it.
-func (r *Runner) brake() load.BrakeOptions {
-	return load.BrakeOptions{Disables: brakeLimit(r.Config.Brake.Disables), Removals: brakeLimit(r.Config.Brake.Deletes)}
-}
-
-func brakeLimit(l config.BrakeLimit) load.BrakeLimit {
-	rows, ratio := l.Limit()
-	// Zero means the planner's own default there, and no row or share here.
-	if rows == 0 {
-		rows = -1
-	}
-	return load.BrakeLimit{Least: rows, Percent: max(100*ratio, 1e-9)}
-}

@@ -120,40 +120,11 @@ type Migration struct {
 	// WaveSalt is hashed with a user's key for percentages; empty: the
 	// migration's name.
 	WaveSalt string `json:"waveSalt,omitempty"`
-	Memory   Size   `json:"memory,omitempty"`  // zero: as the command says
-	Workers  int    `json:"workers,omitempty"` // zero: as the command says
-}
-
-// Brake limits mass change per entity: a run stops before its first write when
-// it would pass both a kind's rows and its ratio.
-type Brake struct {
-	Disables BrakeLimit `json:"disables"`
-	Deletes  BrakeLimit `json:"deletes"`
-}
-
-// BrakeLimit is passed by more than Rows rows that are also more than Ratio of
-// the entity's rows. A nil field means the default (DefaultBrake).
-type BrakeLimit struct {
-	Rows  *int64   `json:"rows,omitempty"`
-	Ratio *float64 `json:"ratio,omitempty"`
-}
-
-// Defaults of the brake.
-const (
-	DefaultBrakeRows  int64   = 20
-	DefaultBrakeRatio float64 = 0.02
-)
-
-// Limit returns both limits with defaults filled in.
-func (l BrakeLimit) Limit() (rows int64, ratio float64) {
-	rows, ratio = DefaultBrakeRows, DefaultBrakeRatio
-	if l.Rows != nil {
-		rows = *l.Rows
-	}
-	if l.Ratio != nil {
-		ratio = *l.Ratio
-	}
-	return rows, ratio
+	// CredentialSync says whether somebody carries password changes over while
+	// both systems are in service.
+	CredentialSync CredentialSync `json:"credentialSync"`
+	Memory         Size           `json:"memory,omitempty"`  // zero: as the command says
+	Workers        int            `json:"workers,omitempty"` // zero: as the command says
 }
 
 // Rejects is the contract per entity: above the ratio a run stops before

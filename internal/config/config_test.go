@@ -108,8 +108,11 @@ func TestStarter(t *testing.T) {
 	if r := m.Rejects; r.Limit("users") != 0.05 || r.Limit("credentials") != 0.5 {
 		t.Errorf("rejects: %v", r)
 	}
-	if rows, ratio := m.Brake.Deletes.Limit(); rows != 20 || ratio != 0.02 {
-		t.Errorf("brake: %d, %v", rows, ratio)
+	if got := m.Brake.Limits()["deletes"]; got != (Limit{20, 0.02}) {
+		t.Errorf("brake: %+v", got)
+	}
+	if !m.CredentialSync.None {
+		t.Errorf("credential sync: %+v", m.CredentialSync)
 	}
 }
 

@@ -31,12 +31,12 @@ decisions:
 
 func TestBadDecisions(t *testing.T) {
 	for text, want := range map[string]string{
-		"version: 1\ndecisions:\n  - {table: users, key: a, take: theirs}":             `d.yaml:3:34: decisions[0].take: "theirs" is not known`,
-		"version: 1\ndecisions:\n  - {table: users, ky: a, take: legacy}":              `unknown key "ky"`,
-		"version: 1\ndecisions:\n  - {table: users, key: a, take: legacy, id: 12}":     "decisions[0].id: want a text, have a number",
-		"version: 1\ndecisions:\n  - {table: users, key: a, take: legacy, id: 'xyz'}":  "d.yaml:3:46: decisions[0].id",
-		"version: 2\ndecisions: []":                                                    "d.yaml:1:10: version",
-		"decisions: []":                                                                `version`,
+		"version: 1\ndecisions:\n  - {table: users, key: a, take: theirs}":            `d.yaml:3:34: decisions[0].take: "theirs" is not known`,
+		"version: 1\ndecisions:\n  - {table: users, ky: a, take: legacy}":             `unknown key "ky"`,
+		"version: 1\ndecisions:\n  - {table: users, key: a, take: legacy, id: 12}":    "decisions[0].id: want a text, have a number",
+		"version: 1\ndecisions:\n  - {table: users, key: a, take: legacy, id: 'xyz'}": "d.yaml:3:46: decisions[0].id",
+		"version: 2\ndecisions: []": "d.yaml:1:10: version",
+		"decisions: []":             `version`,
 		"version: 1\ndecisions:\n  - table: users\n   key: a":                          "not valid YAML",
 		"version: 1\ndecisions:\n  - {table: people, key: a, take: legacy}":            `decisions[0].table: "people" is not known`,
 		"version: 1\ndecisions:\n  - {table: users, key: a, take: legacy}\n  - {a: 1}": "decisions[1]",
