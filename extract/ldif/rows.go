@@ -20,6 +20,7 @@ type run struct {
 	counts   []*tableCounts     // by table
 	stats    extract.Stats
 	openEnds []string
+	only     *lookup // nil: every entry
 
 	lower map[string]string // attribute names in lower case
 	attrs attributes        // of the entry at hand
@@ -119,6 +120,9 @@ func (r *run) entry(file int, e *Entry) error {
 	i, key, err := r.route(p)
 	if err != nil {
 		return err
+	}
+	if !r.only.takes(i, key) {
+		return nil
 	}
 	row, err := r.row(i, key, p)
 	if err != nil {
