@@ -23,6 +23,11 @@ func NewRowID(namespace, entity, key string) RowID {
 	return id
 }
 
+// LegacyRowID derives the id of a row of a legacy table.
+func LegacyRowID(namespace, table, key string) RowID {
+	return NewRowID(namespace, "legacy:"+table, key)
+}
+
 // DependentRowID derives the id of a row that belongs to a user (credentials,
 // memberships): 64 bits of the user's id, then 64 bits of the row's own hash.
 // Such rows sort and split beside their user, so that joins are merges.

@@ -28,6 +28,10 @@ func (s *Store) PutFile(ctx context.Context, key string, data []byte) error {
 	if err := checkFileKey(key); err != nil {
 		return err
 	}
+	return s.putFile(ctx, key, data)
+}
+
+func (s *Store) putFile(ctx context.Context, key string, data []byte) error {
 	err := s.putBytes(ctx, key, data)
 	if err == nil || !inDoubt(err) {
 		return err

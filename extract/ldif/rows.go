@@ -223,7 +223,7 @@ func (r *run) row(i int, key string, p place) (schemas.Row, error) {
 	t := r.s.tables[i]
 	name := t.spec.Table.Name
 	b := rowBuilder{run: r, t: t, counts: r.counts[i], place: p,
-		row: schemas.Row{ID: schemas.NewRowID(r.s.options.Namespace, "legacy:"+name, key), Key: key, Values: make([]any, len(t.spec.Table.Columns))}}
+		row: schemas.Row{ID: schemas.LegacyRowID(r.s.options.Namespace, name, key), Key: key, Values: make([]any, len(t.spec.Table.Columns))}}
 	b.row.Values[0] = p.entry.DN
 	for j, attr := range r.attrs.names {
 		if err := b.attribute(attr, r.attrs.values[j]); err != nil {
