@@ -62,12 +62,12 @@ func (r *Runner) planned(ctx context.Context, run string) (m *load.Manifest, bas
 }
 
 // load carries out the plan of a run, or what is left of it.
-func (r *Runner) load(ctx context.Context, rec Record, profile schemas.TargetProfile, lease *snapshots.Lease) (*Loaded, error) {
+func (r *Runner) load(ctx context.Context, rec Record, profile schemas.TargetProfile, lease *snapshots.Lease, overridden bool) (*Loaded, error) {
 	m, base, effective, err := r.planned(ctx, rec.ID)
 	if err != nil {
 		return nil, err
 	}
-	if err := m.BrakeErr(); err != nil {
+	if err := m.BrakeErr(); err != nil && !overridden {
 		return nil, err
 	}
 	if m.Operations > 0 {
@@ -84,7 +84,7 @@ func (r *Runner) load(ctx context.Context, rec Record, profile schemas.TargetPro
 	res, err := load.Load(ctx, load.LoadInput{
 		Plan: m, Base: base, Effective: effective, TargetName: r.TargetName, Target: r.Target, Profile: profile, Files: r.Store,
 		LedgerDir: dir, Lease: func(context.Context) error { return lease.Check() }, Epoch: lease.Epoch(), Progress: progress,
-		Options: load.LoadOptions{Retry: r.Retry},
+		Options: load.LoadOptions{Retry: r.Retry, OverrideBrake: overridden},
 	})
 	if err != nil {
 		return nil, err

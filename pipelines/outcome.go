@@ -31,6 +31,8 @@ type Outcome struct {
 	Legacy  snapshots.Digest `json:"legacy"`
 	Desired snapshots.Digest `json:"desired"`
 	Planned *Plan            `json:"plan,omitempty"`
+	// Overrides are the guards that an operator passed, with reasons.
+	Overrides []Override `json:"overrides,omitempty"`
 
 	Extracted   *Extracted   `json:"extracted,omitempty"`
 	Transformed *Transformed `json:"transformed,omitempty"`

@@ -4,7 +4,6 @@ import (
 	"context"
 	"time"
 
-	"github.com/parallelrun/parallelrun/internal/config"
 	"github.com/parallelrun/parallelrun/load"
 	"github.com/parallelrun/parallelrun/schemas"
 	"github.com/parallelrun/parallelrun/snapshots"
@@ -23,6 +22,8 @@ type Plan struct {
 	Brakes     []load.Brake                `json:"brakes,omitempty"`
 	// Prepares is what is changed in the target's settings before the load.
 	Prepares []string `json:"prepares,omitempty"`
+	// LookedUp is what became of those whom the plan disables as gone; nil: none.
+	LookedUp *LookedUp `json:"looked_up,omitempty"`
 	// Remarks are what an operator should know of the target.
 	Remarks []string `json:"remarks,omitempty"`
 }
@@ -62,11 +63,15 @@ func (r *Runner) plan(ctx context.Context, rec Record, desired, observed snapsho
 	if err != nil {
 		return nil, err
 	}
+	lookedUp, err := r.lookUp(ctx, m)
+	if err != nil {
+		return nil, err
+	}
 	if err := m.Seal(ctx, r.Store, draft.Digest); err != nil {
 		return nil, err
 	}
 	return &Plan{
-		Prepares: prepares, Remarks: profile.Remarks,
+		Prepares: prepares, Remarks: append(r.syncRemarks(), profile.Remarks...), LookedUp: lookedUp,
 		Digest: m.Digest, Base: m.Base, Observed: m.Observed, Effective: m.Effective, Operations: m.Operations,
 		Counts: m.Counts, Fields: m.Fields, Found: m.Found, Brakes: m.Brakes,
 	}, nil

@@ -31,7 +31,7 @@ const (
 type RunOptions struct {
 	// Apply: write to the target. Without it the run ends with its plan.
 	Apply bool
-	// Allow names widenings and mass change that were asked for (load.AllowWords).
+	// Allow names widenings that were asked for (load.AllowWords).
 	Allow []string
 	// Waves reaches the users of these waves, Sweep those in no wave, Everyone
 	// all. Without any a run reaches everyone, or once waves are configured
@@ -39,6 +39,10 @@ type RunOptions struct {
 	Waves    []string
 	Sweep    bool
 	Everyone bool
+	// OverrideBrake is why the brake and the guard against a shrunken source are
+	// passed for this run, WithoutSync why it goes without a fresh sign of the
+	// credential sync; empty: they hold. Both are recorded.
+	OverrideBrake, WithoutSync string
 	// Logins proves migrated logins at the end; nil: none.
 	Logins LoginSamples
 }
@@ -123,6 +127,15 @@ func (r *Runner) sameInputs(ctx context.Context, rec Record) error {
 func (r *Runner) goOn(ctx context.Context, rec Record, o RunOptions) (*Outcome, error) {
 	out := &Outcome{Record: rec, State: Stopped, Took: Durations{}}
 	e := r.engine(rec.ID)
+	over, err := r.recordOverrides(ctx, rec.ID, o)
+	if err != nil {
+		return out, err
+	}
+	if out.Overrides = over; rec.Apply { // before hours of reading, and again before the first write
+		if err := r.checkSync(ctx, rec.ID, out); err != nil {
+			return out, err
+		}
+	}
 	profile, err := r.Target.Preflight(ctx)
 	if err != nil {
 		return out, err
@@ -194,15 +207,19 @@ func (r *Runner) desired(ctx context.Context, e Engine, rec Record, profile sche
 		return snapshots.Digest{}, err
 	}
 	out.Transformed, out.Desired = transformed, transformed.Snapshot
-	return transformed.Snapshot, r.rejectsReport(ctx, rec.ID, transformed.Snapshot, out)
+	if err := r.rejectsReport(ctx, rec.ID, transformed.Snapshot, out); err != nil {
+		return snapshots.Digest{}, err
+	}
+	if err := transformed.shrunkenErr(rec.ID); err != nil && rec.Apply && !overrides(out.Overrides).has(GuardBrake) {
+		return snapshots.Digest{}, err
+	}
+	return transformed.Snapshot, nil
 }
 
 // apply carries out a stored plan under the target's lease, and proves it.
 func (r *Runner) apply(ctx context.Context, e Engine, rec Record, profile schemas.TargetProfile, o RunOptions, out *Outcome) (err error) {
-	if out.Transformed != nil { // a restore rejects nothing
-		if err := r.checkRejects(out.Transformed.Report, r.reportPath(rec.ID, rejectsFile)); err != nil {
-			return err
-		}
+	if err := r.guard(ctx, e, rec, out); err != nil {
+		return err
 	}
 	lease, err := r.takeTarget(ctx, rec.ID)
 	if err != nil {
@@ -215,7 +232,9 @@ func (r *Runner) apply(ctx context.Context, e Engine, rec Record, profile schema
 		return err
 	}
 	loaded, folded, verified, proof := &Loaded{}, &Folded{}, &Verified{}, &load.LoginReport{}
-	if err := out.step(ctx, e, stepLoad, loaded, func(ctx context.Context) (any, error) { return r.load(ctx, rec, profile, lease) }); err != nil {
+	if err := out.step(ctx, e, stepLoad, loaded, func(ctx context.Context) (any, error) {
+		return r.load(ctx, rec, profile, lease, overrides(out.Overrides).has(GuardBrake))
+	}); err != nil {
 		return err
 	}
 	out.Loaded = loaded

@@ -75,7 +75,8 @@ func ReadOutcome(ctx context.Context, s *snapshots.Store, id string) (*Outcome, 
 		if err := json.Unmarshal(data, out); err != nil {
 			return nil, fmt.Errorf("run %s: report is damaged: %w", rec.ID, err)
 		}
-		return out, nil
+		out.Overrides, err = readOverrides(ctx, s, rec.ID) // some may have come after the report
+		return out, err
 	}
 	return journaled(ctx, s, rec)
 }
@@ -83,7 +84,11 @@ func ReadOutcome(ctx context.Context, s *snapshots.Store, id string) (*Outcome, 
 // journaled is the outcome of a run that has no report yet.
 func journaled(ctx context.Context, s *snapshots.Store, rec Record) (*Outcome, error) {
 	e := &Local{Files: s, RunID: rec.ID}
-	out := &Outcome{Record: rec, State: Stopped}
+	over, err := readOverrides(ctx, s, rec.ID)
+	if err != nil {
+		return nil, err
+	}
+	out := &Outcome{Record: rec, State: Stopped, Overrides: over}
 	extracted, transformed, plan, loaded, verified, proof := &Extracted{}, &Transformed{}, &Plan{}, &Loaded{}, &Verified{}, &load.LoginReport{}
 	steps := []struct {
 		name string

@@ -16,6 +16,8 @@ type Transformed struct {
 	Snapshot snapshots.Digest  `json:"snapshot"`
 	Report   *transform.Report `json:"report"`
 	Spilled  int64             `json:"spilled_bytes"`
+	// Shrunk lists what has lost too many rows since the target was last loaded.
+	Shrunk []Shrunk `json:"shrunk,omitempty"`
 }
 
 // transform maps a legacy snapshot to a desired one.
@@ -53,7 +55,11 @@ func (r *Runner) transform(ctx context.Context, run string, legacy snapshots.Dig
 		return nil, err
 	}
 	out := &Transformed{Snapshot: draft.Digest, Report: report, Spilled: report.Spilled + draft.Spilled}
-	return out, r.commit(ctx, run, draft, r.migrationSet(), StageDesired, []snapshots.Digest{legacy})
+	if err := r.commit(ctx, run, draft, r.migrationSet(), StageDesired, []snapshots.Digest{legacy}); err != nil {
+		return nil, err
+	}
+	out.Shrunk, err = r.shrunken(ctx, legacy, draft.Digest)
+	return out, err
 }
 
 // balanced compares what transform says it yielded with what the snapshot

@@ -22,6 +22,7 @@ type runFlags struct {
 	waves     []string
 	sweep     bool
 	everyone  bool
+	over      overrideFlags
 }
 
 func (f *runFlags) register(cmd *cobra.Command, writes bool) {
@@ -48,7 +49,7 @@ func (f *runFlags) registerReach(cmd *cobra.Command) {
 // options are the flags as a run takes them.
 func (f *runFlags) options() (pipelines.RunOptions, error) {
 	logins, err := loginsOf(f)
-	return pipelines.RunOptions{Apply: f.apply, Allow: f.allow, Waves: f.waves, Sweep: f.sweep, Everyone: f.everyone, Logins: logins}, err
+	return f.over.options(pipelines.RunOptions{Apply: f.apply, Allow: f.allow, Waves: f.waves, Sweep: f.sweep, Everyone: f.everyone, Logins: logins}), err
 }
 
 // withRunner opens the configured migration for the time of fn.
@@ -129,6 +130,7 @@ func newRun(a *app) *cobra.Command {
 	f.register(cmd, true)
 	f.registerAllow(cmd)
 	f.registerReach(cmd)
+	f.over.register(cmd, true)
 	return cmd
 }
 
@@ -153,6 +155,7 @@ func newPlan(a *app) *cobra.Command {
 	f.register(cmd, false)
 	f.registerAllow(cmd)
 	f.registerReach(cmd)
+	f.over.register(cmd, false)
 	return cmd
 }
 
@@ -167,6 +170,7 @@ func newLoad(a *app) *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error { return a.resume(cmd.Context(), &f, args, f.apply) },
 	}
 	f.register(cmd, true)
+	f.over.register(cmd, true)
 	return cmd
 }
 
@@ -184,6 +188,7 @@ func newResume(a *app) *cobra.Command {
 	cmd.Flags().StringVar(&f.migration, "migration", "", "migration of the configuration (default: the only one)")
 	cmd.Flags().StringVar(&f.reports, "reports", "", "folder for reports (default: reports, beside the configuration)")
 	cmd.Flags().StringVar(&f.logins, "logins", "", "CSV of legacy key and password, to prove logins at the end")
+	f.over.register(cmd, true)
 	return cmd
 }
 
@@ -197,7 +202,7 @@ func (a *app) resume(ctx context.Context, f *runFlags, args []string, apply bool
 		if len(args) > 0 {
 			id = args[0]
 		}
-		return a.finish(r.Resume(ctx, id, pipelines.RunOptions{Apply: apply, Logins: logins}))
+		return a.finish(r.Resume(ctx, id, f.over.options(pipelines.RunOptions{Apply: apply, Logins: logins})))
 	})
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -13,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
@@ -20,6 +22,8 @@ import (
 	"github.com/parallelrun/parallelrun/internal/sandbox"
 	"github.com/parallelrun/parallelrun/internal/servers/keycloak/keycloaktest"
 	"github.com/parallelrun/parallelrun/internal/ui"
+	"github.com/parallelrun/parallelrun/snapshots"
+	"github.com/parallelrun/parallelrun/snapshots/local"
 )
 
 var update = flag.Bool("update", false, "rewrite what scripts compare with (cmp)")
@@ -57,13 +61,16 @@ func TestScripts(t *testing.T) {
 //	                              serve a sandbox until the script ends; sets SANDBOX_URL, SANDBOX_REALM, SANDBOX_CLIENT,
 //	                              SANDBOX_SECRET, SANDBOX_PROOF_CLIENT and SANDBOX_PROOF_SECRET
 //	damage DIR                    change one byte in the middle of every file below
+//	signsync [behind=DURATION] STORE TARGET
+//	                              leave a sign of life of the target's credential sync
 var scriptCommands = map[string]func(ts *testscript.TestScript, neg bool, args []string){
-	"code":    runCode,
-	"replace": runReplace,
-	"fixture": runFixture,
-	"damage":  runDamage,
-	"gen":     runGen,
-	"sandbox": runSandbox,
+	"code":     runCode,
+	"replace":  runReplace,
+	"fixture":  runFixture,
+	"damage":   runDamage,
+	"gen":      runGen,
+	"sandbox":  runSandbox,
+	"signsync": runSignSync,
 }
 
 func runCode(ts *testscript.TestScript, neg bool, args []string) {
@@ -124,6 +131,20 @@ func runDamage(ts *testscript.TestScript, neg bool, args []string) {
 		data[len(data)/2] ^= 1
 		return errors.Join(os.Chmod(path, 0o600), os.WriteFile(path, data, 0o600))
 	}))
+}
+
+func runSignSync(ts *testscript.TestScript, neg bool, args []string) {
+	set, args := options(args)
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: signsync [behind=DURATION] STORE TARGET")
+	}
+	behind, err := time.ParseDuration(cmp.Or(set["behind"], "0s"))
+	ts.Check(err)
+	b, err := local.Open(ts.MkAbs(args[0]))
+	ts.Check(err)
+	s, err := snapshots.Open(context.Background(), b, snapshots.Options{})
+	ts.Check(err)
+	ts.Check(s.SignSync(context.Background(), args[1], time.Now().Add(-behind)))
 }
 
 // options cuts leading key=value arguments off.

@@ -1,0 +1,271 @@
+package pipelines
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/parallelrun/parallelrun/extract"
+	"github.com/parallelrun/parallelrun/internal/ui"
+	"github.com/parallelrun/parallelrun/load"
+	"github.com/parallelrun/parallelrun/schemas"
+	"github.com/parallelrun/parallelrun/snapshots"
+	"github.com/parallelrun/parallelrun/transform"
+)
+
+// LookedUp is what became of the people whom a plan disables because legacy no
+// longer has them. Each is looked up before anything is written: only absence
+// from the source is absence.
+type LookedUp struct {
+	Asked int64 `json:"asked"`
+	// Absent: neither in what was extracted nor in the source now.
+	Absent int64 `json:"absent"`
+	// Lost: the source has them now, what was extracted does not.
+	Lost Keys `json:"lost"`
+	// Unmapped: what was extracted has their row, but no rule yields a user of
+	// it any more.
+	Unmapped Keys `json:"unmapped"`
+	// Unasked could not be looked up in the source, and Why.
+	Unasked int64  `json:"unasked,omitempty"`
+	Why     string `json:"why,omitempty"`
+}
+
+// Keys counts rows and names the first of them.
+type Keys struct {
+	Count int64    `json:"count"`
+	First []string `json:"first,omitempty"`
+}
+
+const namedKeys = 5
+
+func (k *Keys) add(key string) {
+	k.Count++
+	if len(k.First) < namedKeys {
+		k.First = append(k.First, key)
+	}
+}
+
+func (k *Keys) String() string {
+	more := ""
+	if n := k.Count - int64(len(k.First)); n > 0 {
+		more = fmt.Sprintf(" and %d more", n)
+	}
+	return "keys " + strings.Join(k.First, ", ") + more
+}
+
+// lines are what the look-up came to, for reports; nil-safe.
+func (l *LookedUp) lines() []string {
+	if l == nil || l.Asked == 0 {
+		return nil
+	}
+	if l.Absent == l.Asked {
+		return []string{fmt.Sprintf("looked up %s absent users in the source: all absent", ui.Count(l.Asked))}
+	}
+	lines := []string{fmt.Sprintf("looked up %s absent users in the source: %s absent", ui.Count(l.Asked), ui.Count(l.Absent))}
+	if l.Unasked > 0 {
+		lines = append(lines, fmt.Sprintf("%s could not be looked up: %s", ui.Count(l.Unasked), l.Why))
+	}
+	return lines
+}
+
+// problems are those who are not gone at all; nil-safe.
+func (l *LookedUp) problems() (lines []string) {
+	if l == nil {
+		return nil
+	}
+	if l.Lost.Count > 0 {
+		lines = append(lines, fmt.Sprintf("users: %d would be disabled as gone whom the source has, though its extraction lost them (%s)", l.Lost.Count, &l.Lost))
+	}
+	if l.Unmapped.Count > 0 {
+		lines = append(lines, fmt.Sprintf("users: %d would be disabled as gone whose row is in legacy, but no rule of the mapping yields them any more (%s)", l.Unmapped.Count, &l.Unmapped))
+	}
+	return lines
+}
+
+// StillThereError stops a run before its first write: people whom it would
+// disable as gone are not gone. If the extraction lost them, nothing passes
+// this plan: extract again by a new run. If only the mapping lost them, correct
+// it, or override the brake.
+type StillThereError struct {
+	Run   string
+	Found LookedUp
+}
+
+func (e *StillThereError) Error() string {
+	return fmt.Sprintf("plan of run %s disables people who are not gone, nothing was written:\n  %s", e.Run, strings.Join(e.Found.problems(), "\n  "))
+}
+
+// Hint says what to do.
+func (e *StillThereError) Hint() string {
+	if e.Found.Lost.Count > 0 {
+		return "the source changed or was not whole when it was read: start a new run with `parallelrun run`"
+	}
+	return fmt.Sprintf("mend the rules, or exclude these rows by name (who is excluded stays as it is); if they shall be disabled, `parallelrun load %s --apply --override-brake \"the reason\"`", e.Run)
+}
+
+// err is what stops the run; nil-safe. An override stands for a mapping that is
+// meant, never for an extraction that lost rows.
+func (l *LookedUp) err(run string, overridden bool) error {
+	if l == nil || l.Lost.Count == 0 && (l.Unmapped.Count == 0 || overridden) {
+		return nil
+	}
+	return &StillThereError{Run: run, Found: *l}
+}
+
+// lookUp looks up everyone whom the plan disables as gone. It holds a bounded
+// number of keys at a time.
+func (r *Runner) lookUp(ctx context.Context, m *load.Manifest) (*LookedUp, error) {
+	st, err := r.Store.State(ctx)
+	if err != nil {
+		return nil, err
+	}
+	digest, ok := snapshotOf(st, m.Run, r.sourceSet(), StageLegacy)
+	if !ok {
+		return nil, nil // the run read no source: nobody is gone from it
+	}
+	legacy, err := r.open(ctx, digest)
+	if err != nil {
+		return nil, err
+	}
+	l := &lookup{r: r, legacy: legacy, origins: r.Mapping.Origins(schemas.Users)}
+	const perKey = 256 // maps and headers
+	room := r.Memory / 8
+	for op, err := range m.AllOperations(ctx, r.Store) {
+		if err != nil {
+			return nil, err
+		}
+		if op.Table != schemas.Users || !op.Gone || !op.Disables {
+			continue
+		}
+		l.keys = append(l.keys, op.Key)
+		if room -= int64(len(op.Key)) + perKey; room < 0 {
+			if err := l.batch(ctx); err != nil {
+				return nil, err
+			}
+			room = r.Memory / 8
+		}
+	}
+	if err := l.batch(ctx); err != nil {
+		return nil, err
+	}
+	if l.found.Asked == 0 {
+		return nil, nil
+	}
+	return &l.found, nil
+}
+
+// lookup looks keys of users up, a batch at a time.
+type lookup struct {
+	r       *Runner
+	legacy  *snapshots.Snapshot
+	origins []transform.Origin
+	keys    []string
+	found   LookedUp
+}
+
+// where a key was found.
+type whereabouts struct{ extracted, now bool }
+
+func (l *lookup) batch(ctx context.Context) error {
+	if len(l.keys) == 0 {
+		return nil
+	}
+	at := make(map[string]*whereabouts, len(l.keys))
+	for _, k := range l.keys {
+		at[k] = &whereabouts{}
+	}
+	why := ""
+	for _, o := range l.origins {
+		if !o.OwnKey {
+			why = fmt.Sprintf("rule %s makes keys of its own, which the source does not know", o.Rule)
+			continue
+		}
+		if err := l.inExtract(ctx, o.Table, at); err != nil {
+			return err
+		}
+		err := l.inSource(ctx, o.Table, at)
+		if errors.Is(err, errCantAsk) {
+			why = err.Error()
+		} else if err != nil {
+			return err
+		}
+	}
+	l.settle(at, why)
+	return nil
+}
+
+// settle counts a batch, in the order of the plan.
+func (l *lookup) settle(at map[string]*whereabouts, why string) {
+	for _, k := range l.keys {
+		l.found.Asked++
+		switch w := at[k]; {
+		case w.extracted:
+			l.found.Unmapped.add(k)
+		case w.now:
+			l.found.Lost.add(k)
+		case why != "":
+			l.found.Unasked++
+			l.found.Why = why
+		default:
+			l.found.Absent++
+		}
+	}
+	l.keys = l.keys[:0]
+}
+
+// inExtract looks into the snapshot that this run made of the source.
+func (l *lookup) inExtract(ctx context.Context, table string, at map[string]*whereabouts) error {
+	if _, ok := l.legacy.Table(table); !ok {
+		return nil
+	}
+	ids := make(map[schemas.RowID]string, len(at))
+	for k := range at {
+		ids[schemas.LegacyRowID(l.r.Namespace, table, k)] = k
+	}
+	for e, err := range l.legacy.Index(ctx, table) {
+		if err != nil {
+			return err
+		}
+		if k, ok := ids[e.ID]; ok {
+			at[k].extracted = true
+		}
+	}
+	return nil
+}
+
+var errCantAsk = errors.New("this kind of source can't be asked for single rows")
+
+// inSource asks the source itself, as it is now.
+func (l *lookup) inSource(ctx context.Context, table string, at map[string]*whereabouts) error {
+	src, ok := l.r.Source.(extract.Lookup)
+	if !ok {
+		return errCantAsk
+	}
+	var shape *schemas.Table
+	for _, spec := range src.Tables() {
+		if spec.Table.Name == table {
+			shape = &spec.Table
+		}
+	}
+	if shape == nil {
+		return fmt.Errorf("look up absent users: the source has no table %q", table)
+	}
+	ask := make([]string, 0, len(at))
+	for _, k := range l.keys {
+		if !at[k].extracted {
+			ask = append(ask, k)
+		}
+	}
+	if len(ask) == 0 {
+		return nil
+	}
+	return src.Get(ctx, table, ask, func(b extract.Batch) error {
+		for i := range int(b.Record.NumRows()) {
+			if w := at[shape.RowAt(b.Record, i).Key]; w != nil {
+				w.now = true
+			}
+		}
+		return nil
+	})
+}
