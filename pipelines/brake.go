@@ -11,22 +11,20 @@ import (
 
 // guard holds a plan against everything that may stop it before its first
 // write. Once the load is over there is nothing left to stop.
-func (r *Runner) guard(ctx context.Context, e Engine, rec Record, out *Outcome) error {
-	if local, ok := e.(*Local); ok {
-		if done, err := local.Done(ctx, stepLoad, nil); done || err != nil {
+func (r *Runner) guard(ctx context.Context, rec Record, out *Outcome) error {
+	if done, err := r.engine(rec.ID).Done(ctx, stepLoad, nil); done || err != nil {
+		return err
+	}
+	brake := overrides(out.Overrides).has(GuardBrake)
+	if out.Transformed != nil {
+		if err := r.checkRejects(out.Transformed.Report, r.reportPath(rec.ID, rejectsFile)); err != nil {
 			return err
 		}
-	}
-	if out.Transformed != nil { // a restore has nothing to reject
-		if err := r.checkRejects(out.Transformed.Report, r.reportPath(rec.ID, rejectsFile)); err != nil {
+		if err := out.Transformed.shrunkenErr(rec.ID); err != nil && !brake {
 			return err
 		}
 	}
 	if err := r.checkSync(ctx, rec.ID, out); err != nil {
-		return err
-	}
-	brake := overrides(out.Overrides).has(GuardBrake)
-	if err := out.Transformed.shrunkenErr(rec.ID); err != nil && !brake {
 		return err
 	}
 	if err := out.Planned.LookedUp.err(rec.ID, brake); err != nil {

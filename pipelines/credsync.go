@@ -40,11 +40,15 @@ func (e *StaleSyncError) Hint() string {
 }
 
 // checkSync refuses a run without a fresh sign of life of the credential sync:
-// a line in a configuration is no proof that passwords are carried over.
+// a line in a configuration is no proof that passwords are carried over. A run
+// whose load is over has nothing left to refuse.
 func (r *Runner) checkSync(ctx context.Context, run string, out *Outcome) error {
 	sync := r.Config.CredentialSync
 	if !sync.Required() || overrides(out.Overrides).has(GuardSync) {
 		return nil
+	}
+	if done, err := r.engine(run).Done(ctx, stepLoad, nil); done || err != nil {
+		return err
 	}
 	now := r.now()
 	sign, ok, err := r.Store.LastSync(ctx, r.TargetName, now.Add(-sync.MaxAge))

@@ -35,7 +35,7 @@ func TestShrank(t *testing.T) {
 }
 
 func TestReasons(t *testing.T) {
-	if got, err := ParseReason("--x", " two\nlines\t"); err != nil || got != "two lines" {
+	if got, err := ParseReason("--x", " two\nlines\x1b\t"); err != nil || got != "two lines" {
 		t.Errorf("%q, %v", got, err)
 	}
 	for _, text := range []string{"", " \n", strings.Repeat("x", 501)} {

@@ -116,6 +116,9 @@ func (l *LookedUp) err(run string, overridden bool) error {
 // lookUp looks up everyone whom the plan disables as gone. It holds a bounded
 // number of keys at a time.
 func (r *Runner) lookUp(ctx context.Context, m *load.Manifest) (*LookedUp, error) {
+	if users := m.Counts[schemas.Users]; users == nil || users.Classes[load.Disabled] == 0 {
+		return nil, nil
+	}
 	st, err := r.Store.State(ctx)
 	if err != nil {
 		return nil, err
@@ -128,22 +131,17 @@ func (r *Runner) lookUp(ctx context.Context, m *load.Manifest) (*LookedUp, error
 	if err != nil {
 		return nil, err
 	}
-	l := &lookup{r: r, legacy: legacy, origins: r.Mapping.Origins(schemas.Users)}
-	const perKey = 256 // maps and headers
-	room := r.Memory / 8
-	for op, err := range m.AllOperations(ctx, r.Store) {
+	l := &lookup{r: r, legacy: legacy, origins: r.Mapping.Origins(schemas.Users), room: r.Memory / 8}
+	for _, rg := range m.Ranges {
+		if rg.Section != load.SectionUsers {
+			continue
+		}
+		ops, err := m.ReadRange(ctx, r.Store, rg)
 		if err != nil {
 			return nil, err
 		}
-		if op.Table != schemas.Users || !op.Gone || !op.Disables {
-			continue
-		}
-		l.keys = append(l.keys, op.Key)
-		if room -= int64(len(op.Key)) + perKey; room < 0 {
-			if err := l.batch(ctx); err != nil {
-				return nil, err
-			}
-			room = r.Memory / 8
+		if err := l.add(ctx, ops); err != nil {
+			return nil, err
 		}
 	}
 	if err := l.batch(ctx); err != nil {
@@ -161,7 +159,28 @@ type lookup struct {
 	legacy  *snapshots.Snapshot
 	origins []transform.Origin
 	keys    []string
+	room    int64 // bytes left for keys
 	found   LookedUp
+}
+
+// add takes those who are disabled as gone.
+func (l *lookup) add(ctx context.Context, ops []load.Operation) error {
+	const perKey = 256 // maps and headers
+	for i := range ops {
+		op := &ops[i]
+		if op.Table != schemas.Users || !op.Gone || !op.Disables {
+			continue
+		}
+		l.keys = append(l.keys, op.Key)
+		if l.room -= int64(len(op.Key)) + perKey; l.room > 0 {
+			continue
+		}
+		if err := l.batch(ctx); err != nil {
+			return err
+		}
+		l.room = l.r.Memory / 8
+	}
+	return nil
 }
 
 // where a key was found.

@@ -8,6 +8,7 @@ import (
 	"os/user"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/parallelrun/parallelrun/internal/ui"
 	"github.com/parallelrun/parallelrun/snapshots"
@@ -41,7 +42,13 @@ const maxReason = 500
 // ParseReason makes a reason one line. An empty one is refused: whoever reads
 // the records later has nothing else.
 func ParseReason(flag, text string) (string, error) {
-	reason := strings.Join(strings.Fields(text), " ")
+	plain := func(c rune) rune {
+		if unicode.IsControl(c) {
+			return ' '
+		}
+		return c
+	}
+	reason := strings.Join(strings.Fields(strings.Map(plain, text)), " ")
 	switch {
 	case reason == "":
 		return "", ui.Refusef("say why, in words that others understand later", "%s has no reason", flag)

@@ -218,7 +218,7 @@ func (r *Runner) desired(ctx context.Context, e Engine, rec Record, profile sche
 
 // apply carries out a stored plan under the target's lease, and proves it.
 func (r *Runner) apply(ctx context.Context, e Engine, rec Record, profile schemas.TargetProfile, o RunOptions, out *Outcome) (err error) {
-	if err := r.guard(ctx, e, rec, out); err != nil {
+	if err := r.guard(ctx, rec, out); err != nil {
 		return err
 	}
 	lease, err := r.takeTarget(ctx, rec.ID)

@@ -51,7 +51,7 @@ func (e *ShrunkenError) Hint() string {
 }
 
 func (t *Transformed) shrunkenErr(run string) error {
-	if len(t.Shrunk) == 0 {
+	if t == nil || len(t.Shrunk) == 0 {
 		return nil
 	}
 	return &ShrunkenError{Run: run, Shrunk: t.Shrunk}
