@@ -6,7 +6,8 @@
 // only commit point, numbered create-only entries whose fold is the State; a
 // snapshot is a set of tables known by the digest of its rows; a manifest says
 // which layers and parts hold a snapshot's tables; a part is one Parquet file
-// of rows under one id prefix, with an index of row ids and digests beside it.
+// of rows under one id prefix, with an index of row ids and digests beside it;
+// a checkpoint is a name that pins several snapshots and files for good.
 //
 // Start with Store; Writer makes snapshots, Snapshot reads them, Diff compares
 // two. docs/format.md describes every durable file.
