@@ -71,6 +71,8 @@ func (r *Runner) fakeRun(t *testing.T, id string) map[string]snapshots.Digest {
 		parents = append(parents, before)
 	}
 	effective := r.stage(t, id, r.targetSet(), StageEffective, "effective "+id, parents...)
+	// Rows that are equal in two stages are one snapshot, committed twice.
+	r.stage(t, id, r.targetSet(), StageObserved, "effective "+id)
 	base := r.stage(t, id, r.targetSet(), StageBase, "base "+id, effective)
 	r.stage(t, id, r.targetSet(), StageObserved, "verified "+id, effective)
 	return map[string]snapshots.Digest{"legacy": legacy, "desired": desired, "observed": observed, "effective": effective, "base": base}
