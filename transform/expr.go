@@ -73,6 +73,8 @@ type compiler struct {
 	env   *cel.Env
 	item  *cel.Env // with `item`
 	ps    *problems
+	root  string   // the row's name
+	names []string // of variables, for hints
 }
 
 func newCompiler(t *schemas.Table, ps *problems) (*compiler, error) {
@@ -96,7 +98,7 @@ func newCompiler(t *schemas.Table, ps *problems) (*compiler, error) {
 	if err != nil {
 		return nil, fmt.Errorf("expressions over table %s: %w", t.Name, err)
 	}
-	return &compiler{table: t, env: env, item: item, ps: ps}, nil
+	return &compiler{table: t, env: env, item: item, ps: ps, root: rowName, names: []string{rowName, "key"}}, nil
 }
 
 // compile type-checks an expression node; problems are noted and nil returned.
@@ -223,15 +225,18 @@ func (c *compiler) hint(message string) string {
 	if _, name, ok := strings.Cut(message, "undefined field '"); ok {
 		name, _, _ = strings.Cut(name, "'")
 		h := nearHint(name, columnNames(c.table))
-		rest := fmt.Sprintf("table %s has no column %s; attributes without a column are reached by row.other[%q]", c.table.Name, name, name)
+		rest := fmt.Sprintf("table %s has no column %s", c.table.Name, name)
+		if c.table.Column(schemas.OtherColumn) >= 0 {
+			rest += fmt.Sprintf("; attributes without a column are reached by %s.other[%q]", c.root, name)
+		}
 		return strings.TrimPrefix(h+"; "+rest, "; ")
 	}
 	if _, name, ok := strings.Cut(message, "undeclared reference to '"); ok {
 		name, _, _ = strings.Cut(name, "'")
 		if c.table.Column(name) >= 0 {
-			return fmt.Sprintf("a column is written `row.%s`; text stands between quotes", name)
+			return fmt.Sprintf("a column is written `%s.%s`; text stands between quotes", c.root, name)
 		}
-		return strings.TrimPrefix(nearHint(name, append(functionNames(c.env), "row", "key"))+"; text stands between quotes", "; ")
+		return strings.TrimPrefix(nearHint(name, append(functionNames(c.env), c.names...))+"; text stands between quotes", "; ")
 	}
 	if strings.Contains(message, "found no matching overload") {
 		return "the argument types do not fit: first(list) takes one value of a list, text(bytes) and base64(bytes) make text of binary"

@@ -18,6 +18,10 @@ type reads struct {
 	// keys of the catch-all columns that are asked for by name; a catch-all in
 	// columns is read as a whole.
 	keys map[string]map[string]bool
+	// names of variables other than the row.
+	names map[string]bool
+	// row is the name of the variable that is the row.
+	row string
 }
 
 func (r *reads) column(name string) {
@@ -67,8 +71,14 @@ func (r *reads) has(column, name string) bool {
 // whole reports whether all values of a column are looked at.
 func (r *reads) whole(column string) bool { return r.columns[column] }
 
-func readsOf(a *cel.Ast) reads {
-	var r reads
+func readsOf(a *cel.Ast) reads { return readsOfRow(a, rowName) }
+
+// rowName is the row's name in mappings.
+const rowName = "row"
+
+// readsOfRow is readsOf where the row has another name.
+func readsOfRow(a *cel.Ast, row string) reads {
+	r := reads{row: row, names: map[string]bool{}}
 	r.walk(a.NativeRep().Expr())
 	return r
 }
@@ -78,6 +88,8 @@ func (r *reads) walk(e celast.Expr) {
 		return
 	}
 	switch e.Kind() {
+	case celast.IdentKind:
+		r.names[e.AsIdent()] = true
 	case celast.SelectKind:
 		r.selects(e.AsSelect())
 	case celast.CallKind:
@@ -100,7 +112,7 @@ func (r *reads) walk(e celast.Expr) {
 }
 
 func (r *reads) selects(s celast.SelectExpr) {
-	if isRow(s.Operand()) {
+	if r.isRow(s.Operand()) {
 		if s.IsTestOnly() {
 			r.first(s.FieldName())
 		} else {
@@ -108,7 +120,7 @@ func (r *reads) selects(s celast.SelectExpr) {
 		}
 		return
 	}
-	if catchAll, ok := catchAllOf(s.Operand()); ok {
+	if catchAll, ok := r.catchAllOf(s.Operand()); ok {
 		r.key(catchAll, s.FieldName())
 		return
 	}
@@ -122,7 +134,7 @@ func (r *reads) call(c celast.CallExpr) {
 			return
 		}
 	}
-	if c.FunctionName() == "first" && len(args) == 1 && args[0].Kind() == celast.SelectKind && isRow(args[0].AsSelect().Operand()) {
+	if c.FunctionName() == "first" && len(args) == 1 && args[0].Kind() == celast.SelectKind && r.isRow(args[0].AsSelect().Operand()) {
 		r.first(args[0].AsSelect().FieldName())
 		return
 	}
@@ -139,7 +151,7 @@ func (r *reads) call(c celast.CallExpr) {
 
 // constantKey notes row.other["x"] and "x" in row.other.
 func (r *reads) constantKey(m, key celast.Expr) bool {
-	column, ok := catchAllOf(m)
+	column, ok := r.catchAllOf(m)
 	if !ok || key.Kind() != celast.LiteralKind {
 		return false
 	}
@@ -150,10 +162,12 @@ func (r *reads) constantKey(m, key celast.Expr) bool {
 	return ok
 }
 
-func isRow(e celast.Expr) bool { return e.Kind() == celast.IdentKind && e.AsIdent() == "row" }
+func (r *reads) isRow(e celast.Expr) bool {
+	return e.Kind() == celast.IdentKind && e.AsIdent() == r.row
+}
 
-func catchAllOf(e celast.Expr) (string, bool) {
-	if e.Kind() != celast.SelectKind || !isRow(e.AsSelect().Operand()) {
+func (r *reads) catchAllOf(e celast.Expr) (string, bool) {
+	if e.Kind() != celast.SelectKind || !r.isRow(e.AsSelect().Operand()) {
 		return "", false
 	}
 	name := e.AsSelect().FieldName()
