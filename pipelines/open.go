@@ -12,6 +12,7 @@ import (
 
 	"github.com/parallelrun/parallelrun/internal/config"
 	"github.com/parallelrun/parallelrun/internal/ui"
+	"github.com/parallelrun/parallelrun/snapshots"
 	"github.com/parallelrun/parallelrun/snapshots/parts"
 	"github.com/parallelrun/parallelrun/transform"
 )
@@ -35,23 +36,16 @@ func Open(ctx context.Context, c *config.Config, o OpenOptions) (_ *Runner, err 
 	if err != nil {
 		return nil, err
 	}
-	r := &Runner{
-		Name: name, Config: m, SourceName: m.Source, TargetName: m.Target, Namespace: c.Sources[m.Source].Namespace,
-		Memory: o.Memory, Workers: o.Workers, Progress: o.Progress, Tool: o.Tool, Boundary: o.Boundary, ReportDir: o.ReportDir, Bounds: o.Bounds,
-		WorkDir: filepath.Join(c.Dir, ".parallelrun", "work"),
-	}
-	if r.Workers <= 0 {
-		r.Workers = runtime.GOMAXPROCS(0)
-	}
-	if r.ReportDir == "" {
-		r.ReportDir = filepath.Join(c.Dir, "reports")
-	}
+	r := newRunner(c, name, m, o)
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, r.Close())
 		}
 	}()
 	if r.Mapping, err = LoadMapping(c, m); err != nil {
+		return nil, err
+	}
+	if r.Waves, err = LoadWaves(c, name, m); err != nil {
 		return nil, err
 	}
 	if r.Inputs, err = inputs(c, m, r.Mapping); err != nil {
@@ -65,6 +59,36 @@ func Open(ctx context.Context, c *config.Config, o OpenOptions) (_ *Runner, err 
 	}
 	r.Target, err = OpenTarget(ctx, c.Targets[m.Target], r.Namespace, r.Store.Keyring())
 	return r, err
+}
+
+// OpenStored opens a migration for what its store alone can tell: source,
+// mapping and target stay closed. The store is the caller's, and need not be
+// unlocked.
+func OpenStored(c *config.Config, s *snapshots.Store, o OpenOptions) (*Runner, error) {
+	name, m, err := c.Migration(o.Migration)
+	if err != nil {
+		return nil, err
+	}
+	r := newRunner(c, name, m, o)
+	r.Store = s
+	r.Waves, err = LoadWaves(c, name, m)
+	return r, err
+}
+
+// newRunner is a runner with nothing opened yet.
+func newRunner(c *config.Config, name string, m config.Migration, o OpenOptions) *Runner {
+	r := &Runner{
+		Name: name, Config: m, SourceName: m.Source, TargetName: m.Target, Namespace: c.Sources[m.Source].Namespace,
+		Memory: o.Memory, Workers: o.Workers, Progress: o.Progress, Tool: o.Tool, Boundary: o.Boundary, ReportDir: o.ReportDir, Bounds: o.Bounds,
+		WorkDir: filepath.Join(c.Dir, ".parallelrun", "work"),
+	}
+	if r.Workers <= 0 {
+		r.Workers = runtime.GOMAXPROCS(0)
+	}
+	if r.ReportDir == "" {
+		r.ReportDir = filepath.Join(c.Dir, "reports")
+	}
+	return r
 }
 
 // LoadMapping compiles a migration's mapping against its source's tables.

@@ -10,6 +10,7 @@ import (
 	"github.com/parallelrun/parallelrun/internal/config"
 	"github.com/parallelrun/parallelrun/internal/ui"
 	"github.com/parallelrun/parallelrun/load"
+	"github.com/parallelrun/parallelrun/pipelines/waves"
 	"github.com/parallelrun/parallelrun/schemas"
 	"github.com/parallelrun/parallelrun/snapshots"
 	"github.com/parallelrun/parallelrun/snapshots/parts"
@@ -28,7 +29,9 @@ type Runner struct {
 	Store   *snapshots.Store
 	Source  extract.Source
 	Mapping *transform.Mapping
-	Target  load.Target
+	// Waves are the compiled rules of the migration's waves; nil: it has none.
+	Waves  *waves.Selection
+	Target load.Target
 	// Inputs are kept with each run, as bytes.
 	Inputs []Input
 
@@ -67,10 +70,15 @@ const (
 	StageObserved  = "observed"
 	StageEffective = "effective"
 	StageBase      = "base"
+	// StageAssignment: who moves with which wave.
+	StageAssignment = "assignment"
 )
 
 // BaseRef names what was last confirmed in a target.
 func BaseRef(target string) string { return "target/" + target + "/" + StageBase }
+
+// AssignmentRef names the newest record of a migration's waves.
+func AssignmentRef(migration string) string { return "migration/" + migration + "/" + StageAssignment }
 
 func ref(dataset, stage string) string { return dataset + "/" + stage }
 

@@ -14,6 +14,7 @@ import (
 	"github.com/parallelrun/parallelrun/internal/ui"
 	"github.com/parallelrun/parallelrun/load"
 	"github.com/parallelrun/parallelrun/pipelines"
+	"github.com/parallelrun/parallelrun/pipelines/waves"
 	"github.com/parallelrun/parallelrun/snapshots"
 	"github.com/parallelrun/parallelrun/snapshots/local"
 	"github.com/parallelrun/parallelrun/transform"
@@ -64,6 +65,9 @@ var exitRules = []exitRule{
 	{ui.Refused, as[*pipelines.ShrunkenError]},
 	{ui.Refused, as[*pipelines.StillThereError]},
 	{ui.Refused, as[*pipelines.StaleSyncError]},
+	{ui.Refused, as[*waves.RuleError]},
+	{ui.Refused, as[*waves.FileError]},
+	{ui.Refused, as[*waves.EvaluationError]},
 	{ui.Refused, is(load.ErrPlanStale, load.ErrPlanDamaged, pipelines.ErrUnknownRun)},
 	{ui.Unreachable, is(load.ErrUnavailable)},
 	{ui.Failed, is(load.ErrInterrupted, context.Canceled)},

@@ -22,6 +22,7 @@ var commands = []func(*app) *cobra.Command{
 	newRestore,
 	newUndo,
 	newVerify,
+	newWaves,
 	newRuns,
 	newSnapshots,
 	newCheckpoint,
