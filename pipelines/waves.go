@@ -91,6 +91,8 @@ type assignInput struct {
 	desired snapshots.Digest
 	hand    *waves.Hand
 	record  bool
+	// before is called before the decision is recorded, for tests.
+	before func(context.Context) error
 }
 
 func (r *Runner) assign(ctx context.Context, in assignInput) (*Assigned, error) {
@@ -128,6 +130,11 @@ func (r *Runner) assign(ctx context.Context, in assignInput) (*Assigned, error) 
 	out.Recorded = previous != nil && draft.Digest == out.Previous
 	if out.Recorded || !in.record {
 		return out, nil
+	}
+	if in.before != nil {
+		if err := in.before(ctx); err != nil {
+			return nil, err
+		}
 	}
 	out.Recorded = true
 	return out, r.commitAssignment(ctx, in, draft, out.Previous)

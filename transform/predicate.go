@@ -1,9 +1,11 @@
 package transform
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"cel.dev/cel-go/cel"
 	"cel.dev/cel-go/common/types"
@@ -64,7 +66,7 @@ func CompilePredicate(source string, v PredicateVars) (*Predicate, error) {
 	}
 	// null passes where a mapping wants a bool; a decision needs a yes or a no.
 	if ast.OutputType().Kind() != types.BoolKind {
-		return nil, &PredicateError{Offset: -1, Next: mismatchHint(ast.OutputType(), wantBool),
+		return nil, &PredicateError{Offset: -1, Next: v.reword(mismatchHint(ast.OutputType(), wantBool)),
 			Message: fmt.Sprintf("the expression yields %s, this place takes %s", typeName(ast.OutputType()), wantNames[wantBool])}
 	}
 	prg, err := env.Program(ast, cel.CostLimit(costLimit), cel.InterruptCheckFrequency(1024))
@@ -118,13 +120,21 @@ func (p *Predicate) Lists() []string { return p.lists }
 func (p *Predicate) Holds(row schemas.Row, lists map[string][]string) (bool, error) {
 	out, _, err := p.prg.Eval(&predicateRow{view: rowView{table: p.vars.Table, row: row}, vars: p.vars, lists: lists})
 	if err != nil {
-		return false, evalError(err)
+		return false, errors.New(p.vars.reword(evalError(err).Error()))
 	}
 	holds, ok := out.(types.Bool)
 	if !ok {
 		return false, errUnexpected
 	}
 	return bool(holds), nil
+}
+
+// reword makes the advice of mappings, which speaks of `row`, fit.
+func (v PredicateVars) reword(text string) string {
+	if i := slices.IndexFunc(v.Table.Columns, func(c schemas.Column) bool { return c.Type == schemas.StringsMap }); i >= 0 {
+		text = strings.ReplaceAll(text, "row."+schemas.OtherColumn, "row."+v.Table.Columns[i].Name)
+	}
+	return strings.ReplaceAll(text, "row.", v.Row+".")
 }
 
 // predicateRow is what the expression's names stand for.
