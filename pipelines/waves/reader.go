@@ -68,7 +68,8 @@ type head[T any] struct {
 func newHead[T any](seq iter.Seq2[T, error]) (*head[T], error) {
 	h := &head[T]{}
 	h.next, h.stop = iter.Pull2(seq)
-	return h, h.advance()
+	err := h.advance()
+	return h, err
 }
 
 func (h *head[T]) advance() (err error) {
