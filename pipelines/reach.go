@@ -41,10 +41,10 @@ func (r *Runner) checkWave(name string) error {
 }
 
 // reach is whom the run may change, with the assignment that says who is in
-// which wave.
+// which wave. New users are assigned; that is recorded when the run writes.
 func (r *Runner) reach(ctx context.Context, e Engine, rec Record, desired snapshots.Digest, out *Outcome) (load.Reach, error) {
 	reach := load.Reach{Waves: rec.Waves, Sweep: rec.Sweep, Moved: rec.Moved}
-	if len(r.Config.Waves) == 0 {
+	if r.Waves == nil {
 		return reach, nil
 	}
 	assigned := &Assigned{}
@@ -52,12 +52,46 @@ func (r *Runner) reach(ctx context.Context, e Engine, rec Record, desired snapsh
 		if rec.Restore != nil {
 			return r.assignedSoFar(ctx)
 		}
-		return r.decide(ctx, rec.ID, desired)
+		return r.PlanAssign(ctx, rec.ID, desired)
 	})
 	if err != nil {
 		return reach, err
 	}
 	out.Assigned = assigned
-	reach.Assignment, err = r.openOrEmpty(ctx, assigned.Snapshot)
+	reach.Assignment, err = r.openAssigned(ctx, assigned)
 	return reach, err
+}
+
+// assignedSoFar is the newest record of who is in which wave: a restore assigns
+// nobody.
+func (r *Runner) assignedSoFar(ctx context.Context) (*Assigned, error) {
+	out := &Assigned{Migration: r.Name, Recorded: true}
+	sn, err := r.Assignment(ctx)
+	if sn != nil {
+		out.Previous, out.Snapshot = sn.Digest(), sn.Digest()
+	}
+	return out, err
+}
+
+func (r *Runner) openAssigned(ctx context.Context, a *Assigned) (load.Snapshot, error) {
+	switch {
+	case a.Snapshot.IsZero():
+		return load.Empty, nil
+	case a.Recorded:
+		return r.open(ctx, a.Snapshot)
+	}
+	return r.Store.OpenManifest(ctx, a.Manifest)
+}
+
+// keepAssignment records what the run decided, unless an attempt before did.
+func (r *Runner) keepAssignment(ctx context.Context, run string, a *Assigned) error {
+	if a.Recorded {
+		return nil
+	}
+	now, err := r.Assignment(ctx)
+	if err != nil || now != nil && now.Digest() == a.Snapshot {
+		return err
+	}
+	draft := snapshots.Draft{Digest: a.Snapshot, Manifest: a.Manifest}
+	return r.commitAssignment(ctx, assignInput{run: run, desired: a.Desired}, draft, a.Previous)
 }
