@@ -161,6 +161,18 @@ func TestPercent(t *testing.T) {
 	}
 }
 
+// TestPercentEdge: a share of n places takes the places below n, and no other.
+func TestPercentEdge(t *testing.T) {
+	s := newSite()
+	s.user("ann", nil)
+	at := bucket("salt", "ann")
+	for share, want := range map[int64]string{at: "", at + 1: "w: ann"} {
+		if out, _ := assign(t, compile(t, Rule{Name: "w", Percent: share}), Input{Desired: s}); out.by() != want {
+			t.Errorf("place %d, share %d: %q", at, share, out.by())
+		}
+	}
+}
+
 func TestPercentOfAll(t *testing.T) {
 	s := newSite()
 	for i := range 1000 {
