@@ -105,7 +105,7 @@ func newSnapshotsList(a *app) *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&dataset, "dataset", "", "only those of this source, migration or target")
-	cmd.Flags().StringVar(&stage, "stage", "", "only those of this stage: legacy, desired, observed, effective, base")
+	cmd.Flags().StringVar(&stage, "stage", "", "only those of this stage: legacy, desired, observed, effective, base, assignment")
 	return cmd
 }
 

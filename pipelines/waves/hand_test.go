@@ -126,3 +126,31 @@ func TestManyBadLines(t *testing.T) {
 		t.Error(last)
 	}
 }
+
+// FuzzHand: whatever a list holds, it ends in an assignment of users that there
+// are, each in a wave that there is, or in an error that names the file.
+func FuzzHand(f *testing.F) {
+	for _, text := range []string{"key,wave\nbob,one\n", "key,wave\r\n\"b\"\"ob\",two\n\n", "\ufeffkey,wave\nann,two\nzoe,one", "key,wave\nbob,one\nbob,two\n", "key;wave\n"} {
+		f.Add(text, true)
+	}
+	f.Fuzz(func(t *testing.T, text string, move bool) {
+		sel, in := handSite(t)
+		in.Hand = &Hand{File: handFile(t, text), Move: move}
+		out := newRows(t)
+		rep, err := sel.Assign(t.Context(), in, out)
+		if err != nil {
+			if !strings.Contains(err.Error(), in.Hand.File) {
+				t.Errorf("no file in %v", err)
+			}
+			return
+		}
+		for key, row := range byKey(out.memory) {
+			if !strings.Contains("ann bob cid dee eve fay zoe", key) || sel.index(row.Values[waveColumn].(string)) < 0 {
+				t.Errorf("%s: %v", key, row.Values)
+			}
+		}
+		if rep.Rows != int64(len(out.memory[schemas.WaveAssignment])) || !move && rep.Wave("one").Moved+rep.Wave("two").Moved > 0 {
+			t.Errorf("%+v", rep)
+		}
+	})
+}
