@@ -78,7 +78,7 @@ func OpenStored(c *config.Config, s *snapshots.Store, o OpenOptions) (*Runner, e
 // newRunner is a runner with nothing opened yet.
 func newRunner(c *config.Config, name string, m config.Migration, o OpenOptions) *Runner {
 	r := &Runner{
-		Name: name, Config: m, SourceName: m.Source, TargetName: m.Target, Namespace: c.Sources[m.Source].Namespace,
+		config: c, Name: name, Config: m, SourceName: m.Source, TargetName: m.Target, Namespace: c.Sources[m.Source].Namespace,
 		Memory: o.Memory, Workers: o.Workers, Progress: o.Progress, Tool: o.Tool, Boundary: o.Boundary, ReportDir: o.ReportDir, Bounds: o.Bounds,
 		WorkDir: filepath.Join(c.Dir, ".parallelrun", "work"),
 	}

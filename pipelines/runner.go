@@ -51,6 +51,8 @@ type Runner struct {
 	Boundary func(step string, done bool)
 	// Retry says how long a load keeps trying; the zero value is the loader's.
 	Retry load.Policy
+	// config is the file that Config is of, for places in it; nil: unknown.
+	config *config.Config
 	// Tool names this program in records.
 	Tool string
 	// Now is the clock; nil: time.Now.

@@ -29,14 +29,21 @@ func LoadWaves(c *config.Config, name string, m config.Migration) (*waves.Select
 		})
 	}
 	s, err := waves.Compile(rules)
-	if errs, ok := errors.AsType[waves.RuleErrors](err); ok {
-		var ps config.Problems
-		for _, e := range errs {
-			ps = append(ps, c.WaveProblem(name, e.Index, e.Criterion, e.Error(), e.Next))
-		}
-		return nil, ps
+	return s, waveProblems(c, name, err)
+}
+
+// waveProblems gives errors about rules their places in the configuration, and
+// leaves other errors as they are.
+func waveProblems(c *config.Config, name string, err error) error {
+	errs, ok := errors.AsType[waves.RuleErrors](err)
+	if !ok || c == nil {
+		return err
 	}
-	return s, err
+	var ps config.Problems
+	for _, e := range errs {
+		ps = append(ps, c.WaveProblem(name, e.Index, e.Criterion, e.Error(), e.Next))
+	}
+	return ps
 }
 
 // ErrNoWaves means that the migration has no waves: add some, or run it as a
@@ -154,7 +161,8 @@ func (r *Runner) decide(ctx context.Context, rules *waves.Selection, in assignIn
 		defer step.End()
 		input.Progress = func(n int64) { step.Set(n, max(n, total)) }
 	}
-	return rules.Assign(ctx, input, w)
+	report, err := rules.Assign(ctx, input, w)
+	return report, waveProblems(r.config, r.Name, err)
 }
 
 // commitAssignment moves the assignment, if it is still the one that the

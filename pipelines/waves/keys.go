@@ -74,7 +74,7 @@ func (l *keyLists) addRule(ctx context.Context, namespace string, wave int, r Ru
 	}
 	f, err := openFile(r.KeysFile)
 	if err != nil {
-		return &RuleError{Wave: r.Name, Index: wave, Criterion: criterionKeysFile, What: err.Error(), Next: "write the users' legacy keys there, one a line"}
+		return RuleErrors{{Wave: r.Name, Index: wave, Criterion: criterionKeysFile, What: err.Error(), Next: "write the users' legacy keys there, one a line"}}
 	}
 	defer f.Close()
 	lines, n := bufio.NewScanner(f), uint32(0)
