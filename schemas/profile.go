@@ -47,6 +47,8 @@ type TargetProfile struct {
 	// UndeclaredAttributes says that others are kept too.
 	DeclaredAttributes   []string
 	UndeclaredAttributes bool
+	// AttributeRules are what the profile asks of declared attributes, by name.
+	AttributeRules map[string]AttributeRule
 
 	// ReservedAttributes are names that the dialect uses itself.
 	ReservedAttributes []string
@@ -58,4 +60,24 @@ type TargetProfile struct {
 	// Remarks are what an operator should know of the target before a run, one
 	// sentence each; none of it stops the run.
 	Remarks []string
+}
+
+// AttributeRule is what a target's user profile asks of one attribute, for
+// every user of the target. Zero values ask nothing.
+type AttributeRule struct {
+	Required bool
+	// Single: one value at most.
+	Single               bool
+	MinValues, MaxValues int
+	// MinLength and MaxLength count the characters of each value.
+	MinLength, MaxLength int
+	// Pattern must match the whole of each value. It is a regular expression of
+	// the target's, which need not be one of Go's.
+	Pattern string
+	// Options are the values allowed, nil for any.
+	Options []string
+	// Kind is integer, number, email, uri or date; empty for any text.
+	Kind string
+	// Minimum and Maximum are decimal numbers, empty for no bound.
+	Minimum, Maximum string
 }

@@ -108,6 +108,7 @@ func (t *Target) profile(f *realmFacts) schemas.TargetProfile {
 		MaxGroupAttribute:    maxColumn,
 		DeclaredAttributes:   f.Profile.names(),
 		UndeclaredAttributes: f.Profile.undeclared(),
+		AttributeRules:       f.Profile.rules(),
 		ReservedAttributes: append([]string{anchorAttribute, membershipsAttribute, expiresAttribute, createdAttribute, localeAttribute,
 			realmRolesAttribute, templateAttribute, propertyTemplateAttribute}, forbiddenUserAttributes...),
 		RequiredActions: f.requiredActions(),

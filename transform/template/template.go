@@ -2,10 +2,13 @@
 // JSON Schemas (draft 2020-12). It is the one place that knows the validator.
 //
 // Nouns: a Template is a compiled JSON Schema; a Violation is one property that
-// does not satisfy one keyword. Formats are asserted, references outside the
-// document are never loaded, and no value ever stands in a message.
+// does not satisfy one keyword; a Constraint is what a template asks of one
+// attribute; a Clash is two constraints that no value can satisfy both. Formats
+// are asserted, references outside the document are never loaded, and no value
+// ever stands in a message.
 //
-// Start with Compile, then Template.Attributes.
+// Start with Compile, then Template.Attributes, or Template.Constraint and
+// Clashes to compare templates.
 package template
 
 import (
