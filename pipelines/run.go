@@ -197,7 +197,12 @@ func (r *Runner) desired(ctx context.Context, e Engine, rec Record, profile sche
 		return rec.Restore.Base, nil
 	}
 	extracted, transformed := &Extracted{}, &Transformed{}
-	if err := out.step(ctx, e, stepExtract, extracted, func(ctx context.Context) (any, error) { return r.extract(ctx, rec.ID) }); err != nil {
+	if err := out.step(ctx, e, stepExtract, extracted, func(ctx context.Context) (any, error) {
+		if err := r.Mapping.CheckProfile(profile); err != nil {
+			return nil, err
+		}
+		return r.extract(ctx, rec.ID)
+	}); err != nil {
 		return snapshots.Digest{}, err
 	}
 	out.Extracted, out.Legacy = extracted, extracted.Snapshot

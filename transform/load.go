@@ -120,6 +120,7 @@ func (l *loader) load(root *node) error {
 	if len(l.m.rules) == 0 && len(l.list) == 0 {
 		l.at(root, "", "write at least one rule under users", "the mapping has no rule")
 	}
+	l.contradictions()
 	return nil
 }
 
@@ -375,7 +376,9 @@ func nameSet(n *node) map[string]bool {
 	return set
 }
 
-var appliesTo = map[string]string{schemas.Organizations: "organization", schemas.Departments: "department", schemas.Users: "user"}
+const userTemplate = "user"
+
+var appliesTo = map[string]string{schemas.Organizations: "organization", schemas.Departments: "department", schemas.Users: userTemplate}
 
 func (b *ruleBuilder) template() {
 	n := b.n.get("template")

@@ -45,6 +45,19 @@ func (n *node) get(key string) *node {
 	return nil
 }
 
+// keyOf returns a mapping's key itself, nil if there is none.
+func (n *node) keyOf(key string) *node {
+	if n == nil || n.kind != mapNode {
+		return nil
+	}
+	for _, k := range n.keys {
+		if k.text == key {
+			return k
+		}
+	}
+	return nil
+}
+
 func (n *node) str(key string) string {
 	if v := n.get(key); v != nil {
 		return v.text

@@ -98,6 +98,9 @@ func (in *Input) check() error {
 	if in.Namespace == "" {
 		return errors.New("transform: the source has no namespace: set it in the configuration")
 	}
+	if err := in.Mapping.CheckProfile(in.Profile); err != nil {
+		return err
+	}
 	have := map[string]bool{}
 	for _, t := range in.Legacy.Tables() {
 		have[t] = true

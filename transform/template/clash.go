@@ -116,11 +116,11 @@ func rangesApart(a, b Constraint) bool {
 func (c Constraint) presence() string {
 	switch {
 	case c.Forbidden:
-		return "not allowed"
+		return "no value"
 	case c.Required:
-		return "required"
+		return "a value (required)"
 	}
-	return "allowed"
+	return "any"
 }
 
 func (c Constraint) count() string {

@@ -68,7 +68,7 @@ func TestClashes(t *testing.T) {
 		{"formats", `{"format": "date"}`, `{"format": "email"}`, `format "date" | format "email"`},
 		{"format and pattern", `{"format": "email"}`, `{"pattern": "@acme\\.example$"}`, ""},
 		{"required and optional", required, `{"type": "string"}`, ""},
-		{"required and not allowed", required, `false`, "required | not allowed"},
+		{"required and not allowed", required, `false`, "a value (required) | no value"},
 		{"optional and not allowed", `{"type": "string"}`, `false`, ""},
 		{"by reference", `whole {"$defs": {"c": {"maxLength": 1}}, "properties": {"x": {"$ref": "#/$defs/c"}}}`, `{"minLength": 2}`, "maxLength 1 | minLength 2"},
 		{"through allOf", `whole {"allOf": [{"properties": {"x": {"allOf": [{"maxLength": 1}]}}}]}`, `{"minLength": 2}`, "maxLength 1 | minLength 2"},
