@@ -199,6 +199,10 @@ func (ev *evaluator) columns(c *candidate, v *rowView) {
 		if i := c.rule.entity.table.Column("enabled"); c.values[i] == nil && !c.rule.gives("enabled") {
 			c.values[i] = true
 		}
+		if t := c.rule.template; t != nil {
+			i := c.rule.entity.table.Column("property_template")
+			c.values[i], c.marks[i] = t.name, markChanged
+		}
 	}
 }
 

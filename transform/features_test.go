@@ -144,6 +144,55 @@ func TestPropertyTemplates(t *testing.T) {
 	}
 }
 
+// Organizations and departments are held against templates as users are, and
+// what hangs on a rejected one falls with it.
+func TestPropertyTemplatesOfOrganizationsAndDepartments(t *testing.T) {
+	m := acme(t)
+	m.add("orgs", "O2", cells{"dn": "o=beta,dc=x", "o": "beta", "title": "topsecret title"})
+	m.add("units", "U2", cells{"dn": "ou=lab,dc=x", "ou": "LAB9", "org": acmeDN})
+	m.add("units", "U3", cells{"dn": "ou=desk,dc=x", "ou": "desk", "above": "ou=lab,dc=x"})
+	m.add("units", "U4", cells{"dn": "ou=b,dc=x", "ou": "beta", "org": "o=beta,dc=x"})
+	person(m, "P2", "kim", cells{"org": "o=beta,dc=x", "unit": nil})
+	person(m, "P3", "joe", cells{"unit": []string{"ou=desk,dc=x"}})
+	mapping := replaceOnce(t, directoryMapping, "lookups:", "templates:\n  firm: {file: firm.json, applies_to: organization}\n  unit: {file: unit.json, applies_to: department}\nlookups:")
+	mapping = replaceOnce(t, mapping, "    from: orgs\n", "    from: orgs\n    template: firm\n    attributes: {title: row.title}\n")
+	mapping = replaceOnce(t, mapping, "    from: units\n", "    from: units\n    template: unit\n    attributes: {code: row.ou}\n")
+	loaded, err := loadFiles(map[string]string{"mapping.yaml": mapping, "firm.json": `{"properties": {"title": {"type": "string", "maxLength": 9}}}`,
+		"unit.json": `{"properties": {"code": {"type": "string", "pattern": "^[a-z]+$"}}}`}, m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, report := runMapping(t, m, loaded, nil)
+	want := map[string][]any{
+		"organizations O2": {"rejected", []string{RuleTemplate}, []string{"properties.title"}, []string{"template firm: does not satisfy maxLength 9"}, "orgs"},
+		"departments U2":   {"rejected", []string{RuleTemplate}, []string{"attributes.code"}, []string{`template unit: does not satisfy pattern "^[a-z]+$"`}, "units"},
+	}
+	for name, values := range want {
+		table, key, _ := strings.Cut(name, " ")
+		if diff := cmp.Diff(values, out.byKey(schemas.RejectedTable(table))[key].Values); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+	}
+	for name, want := range map[string]string{"departments U3": RuleParentRejected, "departments U4": RuleMissingOrganization,
+		"memberships P2/O2": RuleMissingOrganization, "memberships P3/O1/U3": RuleMissingDepartment} {
+		table, key, _ := strings.Cut(name, " ")
+		if got := out.rules(table, key); !slices.Equal(got, []string{want}) {
+			t.Errorf("%s: %v, want %s", name, got, want)
+		}
+	}
+	if got := out.value(t, schemas.Organizations, "O1", "property_template"); got != "firm" {
+		t.Errorf("the organization's template: %v", got)
+	}
+	for name, applies := range map[string]string{"firm": "organization", "unit": "department"} {
+		if got := out.value(t, schemas.PropertyTemplates, name, "applies_to"); got != applies {
+			t.Errorf("template %s applies to %v", name, got)
+		}
+	}
+	if n := report.Entity(schemas.PropertyTemplates); n.Yielded != 2 {
+		t.Errorf("property templates: %+v", n)
+	}
+}
+
 func TestProfileChecks(t *testing.T) {
 	m := acme(t)
 	mapping := loadText(t, strings.Replace(directoryMapping, "      number: row.number", "      number: row.number\n      legacyId: 'row.status == \"reserved\" ? key : \"\"'", 1), m)
