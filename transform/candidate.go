@@ -27,6 +27,7 @@ type candidate struct {
 	lookups                                []lookupValue
 	mergeKey, prefer                       string
 	secrets                                []*secret
+	instantiates                           []*instantiation // of organizations, until admitted
 
 	memberships, credentials []*candidate // of users
 }

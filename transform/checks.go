@@ -41,7 +41,7 @@ func (ck *checker) check(c *candidate) {
 	switch c.rule.entity.id {
 	case organizationEntity:
 		ck.organization(c)
-	case departmentEntity, groupEntity:
+	case departmentEntity, groupEntity, departmentTemplateEntity:
 		ck.groupName(c, "name")
 	case userEntity:
 		ck.user(c)

@@ -41,8 +41,8 @@ func sameFate(a, b *candidate) bool {
 // placeMembership finds organization and department, and the row id.
 func (f *finisher) placeMembership(c, user *candidate) {
 	s := &f.structure
-	department := s.resolve(c.rule.department, departmentEntity, c.department)
 	organization := s.resolve(c.rule.organization, organizationEntity, c.organization)
+	department := s.department(c.rule.department, organization, c.department)
 	if department != none && !s.ok(department) {
 		c.fail(RuleMissingDepartment, "department", s.describe("department", department))
 	}

@@ -128,6 +128,7 @@ func (ev *evaluator) candidate(src *sourceTable, r *rule, v *rowView) *candidate
 	ev.columns(c, v)
 	ev.attributes(c, v)
 	ev.references(c, v)
+	ev.instantiations(c, v)
 	for _, d := range r.memberships {
 		c.memberships = append(c.memberships, ev.nested(src, d, v)...)
 	}
@@ -360,7 +361,7 @@ func (ev *evaluator) references(c *candidate, v *rowView) {
 		if err != nil {
 			c.failed(x.name, err)
 		} else if s, ok := y.(string); ok {
-			*x.into = x.ref.match().normalize(s)
+			*x.into = x.ref.normalize(s)
 		}
 	}
 	if r := c.rule.groups; r != nil {
@@ -384,6 +385,21 @@ func (ev *evaluator) references(c *candidate, v *rowView) {
 	}
 }
 
+// instantiations notes which template groups an organization is given.
+func (ev *evaluator) instantiations(c *candidate, v *rowView) {
+	if c.excluded != "" {
+		return
+	}
+	for _, x := range c.rule.instantiate {
+		yes, err := boolOf(x.where, v, true)
+		if err != nil {
+			c.failed("instantiate "+x.group, err)
+		} else if yes {
+			c.instantiates = append(c.instantiates, x)
+		}
+	}
+}
+
 // memberValues are the normalised values of a group's members.
 func memberValues(c *candidate, v *rowView) []string {
 	y, err := c.rule.members.value.eval(v)
@@ -400,7 +416,7 @@ func memberValues(c *candidate, v *rowView) []string {
 
 // lookupValues notes under which values lookups know the row.
 func (ev *evaluator) lookupValues(src *sourceTable, c *candidate, v *rowView) {
-	if c.rule.nested || c.rule.entity.id > userEntity {
+	if c.rule.nested || c.rule.entity.id == membershipEntity || c.rule.entity.id == credentialEntity {
 		return
 	}
 	for _, l := range src.lookups {

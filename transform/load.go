@@ -96,6 +96,8 @@ type loader struct {
 func (l *loader) load(root *node) error {
 	l.policies(root)
 	l.loadTemplates(root.get("templates"))
+	l.m.writtenRule = writtenRule()
+	l.loadTemplateGroups(root.get("template_groups"))
 	if err := l.loadLookups(root.get("lookups")); err != nil {
 		return err
 	}
@@ -120,6 +122,7 @@ func (l *loader) load(root *node) error {
 	if len(l.m.rules) == 0 && len(l.list) == 0 {
 		l.at(root, "", "write at least one rule under users", "the mapping has no rule")
 	}
+	l.registerInstantiations()
 	l.contradictions()
 	return nil
 }
@@ -287,7 +290,8 @@ func (b *ruleBuilder) build() {
 	b.columns(item)
 	b.attributes(item)
 	b.rest()
-	b.template()
+	r.template = b.templateOf(n.get("template"), b.path+".template", r.entity)
+	b.instantiations()
 	r.organization = b.reference("organization", "value", wantText, item)
 	r.department = b.reference("department", "value", wantText, item)
 	r.parent = b.reference("parent", "value", wantText, item)
@@ -380,24 +384,26 @@ const userTemplate = "user"
 
 var appliesTo = map[string]string{schemas.Organizations: "organization", schemas.Departments: "department", schemas.Users: userTemplate}
 
-func (b *ruleBuilder) template() {
-	n := b.n.get("template")
+// templateOf finds the property template that a place of the mapping names, nil
+// for none.
+func (b *ruleBuilder) templateOf(n *node, path string, e *entity) *propertyTemplate {
 	if n == nil {
-		return
+		return nil
 	}
 	var names []string
 	for _, t := range b.m.templates {
-		if t.appliesTo != appliesTo[b.r.entity.name] {
+		if t.appliesTo != appliesTo[e.name] {
 			continue
 		}
-		names = append(names, t.name)
 		if t.name == n.text {
-			b.r.template = t
+			return t
 		}
+		names = append(names, t.name)
 	}
-	if b.r.template == nil && !b.brokenTemplate(n.text) {
-		b.at(n, b.path+".template", nearHint(n.text, names), "there is no template %q that applies to a %s", n.text, appliesTo[b.r.entity.name])
+	if !b.brokenTemplate(n.text) {
+		b.at(n, path, nearHint(n.text, names), "there is no template %q that applies to a %s", n.text, appliesTo[e.name])
 	}
+	return nil
 }
 
 // brokenTemplate reports whether the template is declared but has a problem of
@@ -417,6 +423,15 @@ func (b *ruleBuilder) reference(key, value string, w want, item bool) *reference
 		return nil
 	}
 	path := b.path + "." + key
+	if n.get("path") != nil {
+		return b.pathReference(n, path, item)
+	}
+	for _, part := range []string{"lookup", value} {
+		if n.get(part) == nil {
+			b.at(n, path, "give it a lookup and a value, or a path", "property %q is missing", part)
+			return nil
+		}
+	}
 	ref := &reference{value: b.compiled(n.get(value), path+"."+value, w, item)}
 	names := []*node{n.get("lookup")}
 	if names[0].kind == listNode {
@@ -434,6 +449,22 @@ func (b *ruleBuilder) reference(key, value string, w want, item bool) *reference
 		}
 	}
 	return ref
+}
+
+// pathReference finds a department by the names from the root of its
+// organization.
+func (b *ruleBuilder) pathReference(n *node, path string, item bool) *reference {
+	for _, other := range []string{"lookup", "value"} {
+		if x := n.get(other); x != nil {
+			b.at(x, path+"."+other, "leave one of the two out", "a department is found by a lookup or by its path, not by both")
+			return nil
+		}
+	}
+	if b.n.get("organization") == nil {
+		b.at(n, path, "write `organization` beside it", "a path says which department only together with the organization")
+		return nil
+	}
+	return &reference{path: true, value: b.compiled(n.get("path"), path+".path", wantText, item)}
 }
 
 func (l *loader) lookup(name string) *lookup {

@@ -19,6 +19,9 @@ type Mapping struct {
 	rules     []*rule            // with `from`, in order of entities and of the file
 	byTable   map[string][]*rule // the same, by legacy table
 	dependent []*rule            // nested under users, by their index
+
+	written     []*writtenTemplate // department templates in the mapping itself
+	writtenRule *rule              // behind them
 }
 
 // Files returns the bytes that the mapping was made of, by path as written in
@@ -78,6 +81,7 @@ const (
 	userEntity
 	membershipEntity
 	credentialEntity
+	departmentTemplateEntity
 	entityCount
 )
 
@@ -97,6 +101,8 @@ func makeEntities() [entityCount]*entity {
 				"created_at", "locale", "required_actions", "realm_roles", "federated_links"}},
 		{name: schemas.Memberships, columns: []string{"roles", "is_default"}},
 		{name: schemas.Credentials, columns: []string{"changed_at", "version", "state"}},
+		{name: schemas.DepartmentTemplates, required: []string{"template_group", "name"},
+			columns: []string{"template_group", "name", "external_ids", "realm_roles", "client_roles"}},
 	} {
 		e.id, e.table = uint8(id), tables[e.name]
 		e.attributes = e.table.Column("attributes")
@@ -137,6 +143,7 @@ type rule struct {
 	groups, members                        *reference
 	password                               *expr
 	merge                                  *mergeRule
+	instantiate                            []*instantiation // of an organizations rule
 
 	memberships, credentials []*rule // of a users rule
 	reads                    reads   // of all its expressions, those nested included
@@ -166,13 +173,23 @@ type attributeExpr struct {
 	expr *expr
 }
 
-// reference is a legacy value and the lookups that may know it.
+// reference is a legacy value and the lookups that may know it, or the path of
+// a department.
 type reference struct {
 	lookups []*lookup
 	value   *expr
+	path    bool
 }
 
 func (r *reference) match() matching { return r.lookups[0].match }
+
+// normalize returns the form by which two values are the same.
+func (r *reference) normalize(s string) string {
+	if r.path {
+		return normalizePath(s)
+	}
+	return r.match().normalize(s)
+}
 
 type mergeRule struct{ by, prefer *expr }
 

@@ -15,8 +15,11 @@ import (
 func (r *run) resolveStructure(ctx context.Context) error {
 	s := &r.structure
 	s.index()
+	s.placeMade()
 	for _, u := range s.units {
-		s.refer(u)
+		if u.made == nil {
+			s.refer(u)
+		}
 	}
 	s.organizations()
 	s.cycles(departmentEntity, RuleDepartmentCycle)
@@ -25,11 +28,35 @@ func (r *run) resolveStructure(ctx context.Context) error {
 	for _, u := range order {
 		s.inherit(u)
 	}
+	s.twins(order)
 	s.siblings()
 	for _, u := range order {
 		s.cascade(u)
 	}
+	if r.in.Mapping.usesPaths() {
+		s.indexPaths()
+	}
 	return ctx.Err()
+}
+
+// placeMade finds the organizations and parents of departments that templates
+// made, among units that have been sorted since.
+func (s *structure) placeMade() {
+	at := map[*unit]int32{}
+	for i, u := range s.units {
+		if u.made != nil || len(u.instantiates) > 0 {
+			at[u] = int32(i)
+		}
+	}
+	for _, u := range s.units {
+		if u.made == nil {
+			continue
+		}
+		u.organization = at[u.made.organization]
+		if u.made.parent != nil {
+			u.parent = at[u.made.parent]
+		}
+	}
 }
 
 // refer resolves a unit's own references.
@@ -39,7 +66,7 @@ func (s *structure) refer(u *unit) {
 		u.organization = max(none, s.resolve(u.rule.organization, organizationEntity, u.organizationValue))
 		return
 	}
-	what := strings.TrimSuffix(entities[u.entity].name, "s")
+	what := strings.ReplaceAll(strings.TrimSuffix(entities[u.entity].name, "s"), "_", " ")
 	u.parent = s.own(u, u.rule.parent, u.entity, u.parentValue, "parent", "parent "+what, RuleUnknownParent)
 	u.organization = s.own(u, u.rule.organization, organizationEntity, u.organizationValue, "organization", "organization", RuleMissingOrganization)
 }
@@ -200,16 +227,10 @@ func hasRule(u *unit, rule string) bool {
 // siblings rejects units of one name below one parent, which the target can't
 // tell apart.
 func (s *structure) siblings() {
-	type place struct {
-		entity               uint8
-		organization, parent int32
-		name                 string
-	}
-	holders := map[place][]*unit{}
+	holders := map[spot][]*unit{}
 	for _, u := range s.units {
-		if u.entity != organizationEntity && u.excluded == "" {
-			p := place{u.entity, u.organization, u.parent, u.name}
-			holders[p] = append(holders[p], u)
+		if u.entity != organizationEntity && u.excluded == "" && (u.made == nil || u.made.twin < 0) {
+			holders[u.spot()] = append(holders[u.spot()], u)
 		}
 	}
 	for p, l := range holders {
@@ -260,12 +281,19 @@ func (r *run) writeStructure(ctx context.Context) error {
 }
 
 func (r *run) writeUnit(ctx context.Context, c *candidate, u *unit, t *tally) error {
+	s := &r.structure
+	if s.mergedAway(u) {
+		t.settled(c, fateMerged)
+		return nil
+	}
 	if !u.stands() {
 		return r.reject(ctx, c, u.failures, u.again, t)
 	}
-	s := &r.structure
 	switch u.entity {
 	case departmentEntity:
+		if u.fill != nil {
+			r.fillFrom(c, u.fill, t)
+		}
 		c.set("organization", s.units[u.organization].id.String())
 		c.place(s, u)
 	case groupEntity:

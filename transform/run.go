@@ -58,7 +58,7 @@ func Run(ctx context.Context, in Input, out RowWriter) (*Report, error) {
 	r := newRun(in, out)
 	defer r.close()
 	for _, phase := range []func(context.Context) error{
-		r.templates, r.evaluate, r.mergeUsers, r.resolveStructure, r.findDuplicates, r.joinReferences, r.writeStructure, r.writeUsers,
+		r.templates, r.evaluate, r.mergeUsers, r.departmentTemplates, r.resolveStructure, r.findDuplicates, r.joinReferences, r.writeStructure, r.writeUsers,
 	} {
 		if err := phase(ctx); err != nil {
 			return nil, err
@@ -122,9 +122,10 @@ type run struct {
 	sources []*sourceTable
 	totals  totals
 	*spills
-	structure structure
-	closureMu sync.Mutex
-	templated int64
+	structure  structure
+	blueprints structure // department templates
+	closureMu  sync.Mutex
+	templated  int64
 }
 
 func newRun(in Input, out RowWriter) *run {

@@ -8,7 +8,8 @@ import (
 	"github.com/parallelrun/parallelrun/schemas"
 )
 
-// unit is an organization, department or group in compact memory: what
+// unit is an organization, department, group or department template in compact
+// memory: what
 // hierarchy checks and references need. The whole row waits in the sort.
 type unit struct {
 	entity uint8
@@ -28,6 +29,12 @@ type unit struct {
 	excluded             string
 	failures             []failure
 	memberOf             []int32 // groups: the groups that it is a member of
+
+	group        string           // department templates: the template group
+	blueprint    *candidate       // department templates: the row
+	instantiates []*instantiation // organizations
+	made         *instance        // departments that a template made
+	fill         *unit            // legacy departments: the one of a template at the same place
 }
 
 const (
@@ -49,6 +56,8 @@ type structure struct {
 	find  map[unitLookup]int32
 	// closures caches, by group, every group that a member of it is in.
 	closures map[int32][]int32
+	// paths finds departments by path, where the mapping asks for it.
+	paths map[placeByPath]int32
 }
 
 type unitLookup struct {
@@ -77,9 +86,15 @@ func unitKey(c *candidate) []byte {
 // admitStructure keeps a unit and sends its row to the sort. Members go to the
 // join of references.
 func (r *run) admitStructure(c *candidate) error {
+	if c.rule.entity.id == departmentTemplateEntity {
+		r.structureRows.mu.Lock()
+		defer r.structureRows.mu.Unlock()
+		r.blueprints.units = append(r.blueprints.units, templateUnit(c))
+		return nil
+	}
 	u := &unit{entity: c.rule.entity.id, id: c.id, origin: c.origin, rule: c.rule, key: c.key, name: c.text("name"),
 		parentValue: c.parent, organizationValue: c.organization, lookups: c.lookups, parent: none, organization: none,
-		excluded: c.excluded, failures: c.failures}
+		excluded: c.excluded, failures: c.failures, instantiates: c.instantiates}
 	if u.entity == organizationEntity {
 		u.title = u.name
 		u.name = c.text("alias")

@@ -229,6 +229,9 @@ func (t *totals) addNamed(o *tally) {
 func (t *totals) report(w *countingWriter) *Report {
 	r := &Report{Sources: t.sources}
 	for _, e := range entities {
+		if e.id == departmentTemplateEntity && t.candidates[e.id] == 0 {
+			continue // most migrations have none
+		}
 		n := w.counts(e.name)
 		r.Entities = append(r.Entities, EntityCount{Entity: e.name, Candidates: t.candidates[e.id], Merged: t.merged[e.id],
 			Yielded: n[countYielded], Excluded: n[countExcluded], Rejected: n[countRejected]})
