@@ -229,7 +229,7 @@ func hasRule(u *unit, rule string) bool {
 func (s *structure) siblings() {
 	holders := map[spot][]*unit{}
 	for _, u := range s.units {
-		if u.entity != organizationEntity && u.excluded == "" && (u.made == nil || u.made.twin < 0) {
+		if u.entity != organizationEntity && u.excluded == "" && !u.placeless() && (u.made == nil || u.made.twin < 0) {
 			holders[u.spot()] = append(holders[u.spot()], u)
 		}
 	}
