@@ -2,6 +2,7 @@ package transform
 
 import (
 	"errors"
+	"maps"
 	"os"
 	"strings"
 	"testing"
@@ -147,10 +148,16 @@ func FuzzLoadMapping(f *testing.F) {
 	f.Add(demo)
 	f.Add([]byte("version: 1\nusers: [{rule: x, from: people, columns: {username: 'row.mail.map(a, row.mail.map(b, a + b))[0][0]', enabled: true}}]"))
 	f.Add([]byte("version: 1\nusers:\n  - rule: people\n    from: people\n    rest: true\n    columns: {username: '\"\\u0000\" + row.uid', enabled: {constant: true}}"))
-	m := directory()
-	person(m, "P1", "anna", nil)
+	f.Add([]byte(branchMapping))
+	f.Add([]byte(blueprintsMapping(f)))
+	f.Add([]byte(twoTemplates))
+	f.Add([]byte("version: 1\ntemplate_groups: {g: {a: {parent: b}, b: {parent: a, name: ' '}}}\nusers: [{rule: x, from: people, columns: {username: row.uid, enabled: true}, memberships: [{rule: m, department: {path: row.uid}}]}]"))
+	m := dirty(f, 5)
+	files := map[string]string{"t/acme.json": `{"properties": {"badge": {"type": "string", "pattern": "^[0-9]+$"}}}`, "t/beta.json": `{"properties": {"badge": {"minLength": 2}}}`}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		mapping, err := loadFiles(map[string]string{"mapping.yaml": string(data)}, m)
+		files := maps.Clone(files)
+		files["mapping.yaml"] = string(data)
+		mapping, err := loadFiles(files, m)
 		if err != nil {
 			var me *MappingError
 			if !errors.As(err, &me) || len(me.Problems) == 0 || me.Problems[0].Line < 1 {
@@ -161,6 +168,9 @@ func FuzzLoadMapping(f *testing.F) {
 		if len(mapping.rules) == 0 {
 			t.Fatal("a mapping without rules")
 		}
-		runMapping(t, m, mapping, func(in *Input) { in.Workers = 1 })
+		in := Input{Legacy: m, Mapping: mapping, Profile: testProfile(), Keyring: testKeyring(t), Namespace: testNamespace, Workers: 1, TempDir: t.TempDir()}
+		if _, err := Run(t.Context(), in, &collector{}); err != nil && !errors.As(err, new(*MappingError)) {
+			t.Fatal(err)
+		}
 	})
 }

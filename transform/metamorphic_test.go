@@ -18,7 +18,12 @@ func dirty(t testing.TB, people int) *memory {
 	rng := rand.New(rand.NewPCG(7, 11))
 	m := directory()
 	table := legacyTable("assignments", "person:string", "org:string", "kind:string", "roles:list<string>", "since:timestamp", "secret:list<secret>")
-	m.names, m.tables["assignments"] = append(m.names, "assignments"), &table
+	blueprints := legacyTable("blueprints", "name:string", "above:string")
+	m.names, m.tables["assignments"], m.tables["blueprints"] = append(m.names, "assignments", "blueprints"), &table, &blueprints
+	for i := range 60 {
+		m.add("blueprints", fmt.Sprintf("B%d", i), cells{"name": fmt.Sprintf("u%d", rng.IntN(120)),
+			"above": map[bool]any{true: fmt.Sprintf("B%d", rng.IntN(70)), false: nil}[rng.IntN(2) > 0]})
+	}
 	for i := range people {
 		m.add("assignments", fmt.Sprintf("A%d", i), cells{"person": fmt.Sprintf("uid=User%d,dc=x", i%(people/5)), "org": fmt.Sprintf("o=org%d", rng.IntN(2)*3+1),
 			"kind": "member", "roles": []string{fmt.Sprint("r", i)}, "since": int64(i)})
@@ -50,17 +55,42 @@ func dirty(t testing.TB, people int) *memory {
 	return m
 }
 
+// blueprintsMapping adds department templates, written out and from a table, some
+// of which meet legacy departments, and memberships by path.
+func blueprintsMapping(t testing.TB) string {
+	s := replaceOnce(t, assignmentsMapping, "lookups:\n", `template_groups:
+  small: {one: {name: u90, realm_roles: [r]}, two: {name: u91, parent: one}}
+department_templates:
+  - rule: blueprints
+    from: blueprints
+    parent: {lookup: blueprints, value: row.above}
+    columns: {template_group: '"large"', name: row.name, realm_roles: '[key]'}
+    attributes: {from: key}
+lookups:
+  blueprints: {table: blueprints, by: key}
+`)
+	s = replaceOnce(t, s, "    columns: {alias: row.o,", "    instantiate: [{group: small}, {group: large, where: row.o != \"org2\"}]\n    columns: {alias: row.o,")
+	return replaceOnce(t, s, "      - rule: organization only", `      - rule: by path
+        where: row.number.endsWith("1")
+        organization: {lookup: orgs, value: row.org}
+        department: {path: '"/u90/u91"'}
+      - rule: organization only`)
+}
+
 // Workers, memory limits and the order of the source change neither rows nor
 // counts.
 func TestMetamorphic(t *testing.T) {
 	m := dirty(t, 3000)
 	const merge = "    merge: {by: 'int(row.number) % 9 == 0 ? row.number : \"\"', prefer: row.changed}\n    groups: {lookup: groups"
-	mapping := loadText(t, replaceOnce(t, assignmentsMapping, "    groups: {lookup: groups", merge), m)
+	mapping := loadText(t, replaceOnce(t, blueprintsMapping(t), "    groups: {lookup: groups", merge), m)
 	want, wantReport := runMapping(t, m, mapping, func(in *Input) { in.Workers = 1 })
 	for _, e := range wantReport.Entities[:entityCount] {
 		if e.Yielded == 0 || e.Rejected == 0 {
 			t.Errorf("%s: the test data has not both rows that stand and rows that don't: %+v", e.Entity, e)
 		}
+	}
+	if e := wantReport.Entity(schemas.Departments); e.Merged == 0 || len(made(want)) == 0 {
+		t.Errorf("no department of a template is there, or none met a legacy one: %+v", e)
 	}
 	if e := wantReport.Entity(schemas.Users); e.Merged == 0 || e.Excluded == 0 {
 		t.Errorf("the test data merges or excludes nothing: %+v", e)
@@ -88,6 +118,16 @@ func TestMetamorphic(t *testing.T) {
 			sameRows(t, want, got)
 		})
 	}
+}
+
+// made are the departments that templates made.
+func made(c *collector) (keys []string) {
+	for _, key := range keysOf(c, schemas.Departments) {
+		if strings.Contains(key, "#") {
+			keys = append(keys, key)
+		}
+	}
+	return keys
 }
 
 func replaceOnce(t testing.TB, s, old, new string) string {
