@@ -4,6 +4,9 @@ import (
 	"errors"
 	"maps"
 	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -116,6 +119,24 @@ func TestMappingKnowsItsFilesAndAttributes(t *testing.T) {
 	names, open := mapping.Attributes(schemas.Users)
 	if open || len(names) != 7 || names[0] != "description" {
 		t.Errorf("attributes %v, open %v", names, open)
+	}
+}
+
+// What the starter mapping shows in comments works when the marks are taken out.
+func TestStarterMappingsCommentsLoad(t *testing.T) {
+	read := func(path string) ([]byte, error) {
+		data, err := os.ReadFile(path)
+		if err == nil && filepath.Base(path) == "mapping.yaml" {
+			data = regexp.MustCompile(`(?m)^(    )?# (template_groups:|instantiate:|  +.*)$`).ReplaceAll(data, []byte("$1$2"))
+		}
+		return data, err
+	}
+	mapping, err := LoadMapping("testdata/demo/mapping.yaml", LoadOptions{Tables: demoTables().schemas(), ReadFile: read})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(mapping.written) != 2 || !slices.ContainsFunc(mapping.rules, func(r *rule) bool { return len(r.instantiate) == 1 }) {
+		t.Error("the comments show no department templates")
 	}
 }
 

@@ -43,8 +43,13 @@ func (r *run) resolveStructure(ctx context.Context) error {
 // made, among units that have been sorted since.
 func (s *structure) placeMade() {
 	at := map[*unit]int32{}
+	for _, u := range s.units {
+		if u.made != nil {
+			at[u], at[u.made.organization] = none, none
+		}
+	}
 	for i, u := range s.units {
-		if u.made != nil || len(u.instantiates) > 0 {
+		if _, wanted := at[u]; wanted {
 			at[u] = int32(i)
 		}
 	}

@@ -27,11 +27,11 @@ func (r *run) departmentTemplates(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for _, org := range slices.Clone(r.structure.units) {
+	for _, g := range r.given {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if err := r.instantiate(org, groups, t); err != nil {
+		if err := r.instantiate(g, groups, t); err != nil {
 			return err
 		}
 	}
@@ -79,7 +79,7 @@ func (c *candidate) give(column string, v any) {
 
 // templateUnit is a template's place among its like; the row stays with it.
 func templateUnit(c *candidate) *unit {
-	u := &unit{entity: departmentTemplateEntity, id: c.id, origin: c.origin, rule: c.rule, key: c.key, name: c.text("name"), group: c.text("template_group"),
+	u := &unit{entity: departmentTemplateEntity, id: c.id, origin: c.origin, rule: c.rule, key: c.key, name: c.text("name"),
 		parentValue: c.parent, lookups: c.lookups, parent: none, organization: none, excluded: c.excluded, failures: c.failures, blueprint: c}
 	c.lookups, c.failures = nil, nil
 	return u
@@ -99,8 +99,8 @@ func (s *structure) resolveTemplates() []*unit {
 		} else {
 			s.refer(u)
 		}
-		if u.parent >= 0 && u.excluded == "" && s.units[u.parent].group != u.group {
-			u.fail(RuleOtherGroup, "parent", fmt.Sprintf("the parent (key %s) belongs to template group %s: let it refer to a template of its own group", s.units[u.parent].key, clip(s.units[u.parent].group)))
+		if u.parent >= 0 && u.excluded == "" && s.units[u.parent].group() != u.group() {
+			u.fail(RuleOtherGroup, "parent", fmt.Sprintf("the parent (key %s) belongs to template group %s: let it refer to a template of its own group", s.units[u.parent].key, clip(s.units[u.parent].group())))
 			u.parent = none
 		}
 	}
@@ -134,11 +134,11 @@ func (r *run) writeTemplate(ctx context.Context, u *unit, t *tally) error {
 func (r *run) templateGroups(order []*unit) (map[string][]*unit, error) {
 	groups := map[string][]*unit{}
 	for _, u := range order {
-		list := groups[u.group]
+		list := groups[u.group()]
 		if u.excluded == "" && !u.again {
 			list = append(list, u)
 		}
-		groups[u.group] = list
+		groups[u.group()] = list
 	}
 	ps := &problems{file: r.in.Mapping.file}
 	for _, rule := range r.in.Mapping.rules {
@@ -152,6 +152,20 @@ func (r *run) templateGroups(order []*unit) (map[string][]*unit, error) {
 	return groups, ps.err()
 }
 
+// group is a department template's group.
+func (u *unit) group() string {
+	if u.blueprint == nil {
+		return ""
+	}
+	return u.blueprint.text("template_group")
+}
+
+// given is an organization and what it instantiates.
+type given struct {
+	organization   *unit
+	instantiations []*instantiation
+}
+
 // instance is what a unit that a template made knows beside other units.
 type instance struct {
 	template, organization *unit
@@ -161,14 +175,14 @@ type instance struct {
 }
 
 // instantiate gives an organization the departments of its template groups.
-func (r *run) instantiate(org *unit, groups map[string][]*unit, t *tally) error {
+func (r *run) instantiate(g given, groups map[string][]*unit, t *tally) error {
 	made := map[*unit]*unit{} // by template
-	for _, x := range org.instantiates {
+	for _, x := range g.instantiations {
 		for _, template := range groups[x.group] {
 			if made[template] != nil {
 				continue
 			}
-			in := &instance{template: template, organization: org, twin: none}
+			in := &instance{template: template, organization: g.organization, twin: none}
 			if template.parent >= 0 {
 				in.parent = made[r.blueprints.units[template.parent]]
 			}
@@ -228,7 +242,7 @@ type spot struct {
 	group, name          string
 }
 
-func (u *unit) spot() spot { return spot{u.entity, u.organization, u.parent, u.group, u.name} }
+func (u *unit) spot() spot { return spot{u.entity, u.organization, u.parent, u.group(), u.name} }
 
 // twins finds the legacy departments that stand where a template makes one:
 // they are the same department, which keeps its own key and values and takes

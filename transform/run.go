@@ -124,6 +124,7 @@ type run struct {
 	*spills
 	structure  structure
 	blueprints structure // department templates
+	given      []given   // what organizations are given of them
 	closureMu  sync.Mutex
 	templated  int64
 }

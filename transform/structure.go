@@ -30,11 +30,9 @@ type unit struct {
 	failures             []failure
 	memberOf             []int32 // groups: the groups that it is a member of
 
-	group        string           // department templates: the template group
-	blueprint    *candidate       // department templates: the row
-	instantiates []*instantiation // organizations
-	made         *instance        // departments that a template made
-	fill         *unit            // legacy departments: the one of a template at the same place
+	blueprint *candidate // department templates: the row
+	made      *instance  // departments that a template made
+	fill      *unit      // legacy departments: the one of a template at the same place
 }
 
 const (
@@ -94,7 +92,7 @@ func (r *run) admitStructure(c *candidate) error {
 	}
 	u := &unit{entity: c.rule.entity.id, id: c.id, origin: c.origin, rule: c.rule, key: c.key, name: c.text("name"),
 		parentValue: c.parent, organizationValue: c.organization, lookups: c.lookups, parent: none, organization: none,
-		excluded: c.excluded, failures: c.failures, instantiates: c.instantiates}
+		excluded: c.excluded, failures: c.failures}
 	if u.entity == organizationEntity {
 		u.title = u.name
 		u.name = c.text("alias")
@@ -109,6 +107,9 @@ func (r *run) admitStructure(c *candidate) error {
 	r.structureRows.mu.Lock()
 	defer r.structureRows.mu.Unlock()
 	r.structure.units = append(r.structure.units, u)
+	if len(c.instantiates) > 0 {
+		r.given = append(r.given, given{u, c.instantiates})
+	}
 	return r.structureRows.Sorter.Add(unitKey(c), encode(c))
 }
 
