@@ -187,6 +187,9 @@ func TestTemplatesDepartmentsFallWithWhatTheyHangOn(t *testing.T) {
 			return strings.Replace(strings.Replace(s, "template_groups:\n", "template_groups:\n  second: {o: {name: Front Office}}\n", 1), "      - {group: branch,", "      - {group: second, where: row.o == \"one\"}\n      - {group: branch,", 1)
 		}, func(m *memory) { m.add("units", "U1", cells{"dn": "ou=a", "ou": "Front Office", "org": "o=one"}) },
 			map[string][]string{"U1": nil, "O1#branch/office": {RuleSiblingName}, "O1#second/o": {RuleSiblingName}, "O1#branch/desk": nil}},
+		{"one group twice", func(s string) string {
+			return strings.Replace(s, "      - {group: branch,", "      - {group: branch}\n      - {group: branch,", 1)
+		}, func(*memory) {}, map[string][]string{"O1#branch/office": nil, "O3#branch/desk": nil}},
 		{"excluded organization", func(s string) string {
 			return strings.Replace(s, "    from: orgs\n", "    from: orgs\n    exclude: [{rule: gone, when: row.o == \"one\"}]\n", 1)
 		}, func(*memory) {}, map[string][]string{"O2#branch/office": nil}},

@@ -27,9 +27,6 @@ func overlap(patterns []string, shortest, longest int) (found, known bool) {
 		}
 		s.progs = append(s.progs, prog)
 	}
-	if longest >= 0 && s.shortest > longest {
-		return false, true
-	}
 	return s.run()
 }
 
