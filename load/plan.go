@@ -107,6 +107,8 @@ type Manifest struct {
 	// Found counts findings by list, then reason, kind or column.
 	Found  map[string]map[string]int64 `json:"found,omitempty"`
 	Brakes []Brake                     `json:"brakes,omitempty"`
+	// Access is what AccessDiff found, nil where it was not asked.
+	Access *Access `json:"access,omitempty"`
 
 	// Digest is the SHA-256 of this manifest with Digest empty, and so covers
 	// every operation.

@@ -70,6 +70,9 @@ func (r *Runner) load(ctx context.Context, rec Record, profile schemas.TargetPro
 	if err := m.BrakeErr(); err != nil && !overridden {
 		return nil, err
 	}
+	if err := m.WideningErr(); err != nil {
+		return nil, err
+	}
 	if m.Operations > 0 {
 		if _, err := r.Target.Prepare(ctx, true); err != nil {
 			return nil, err

@@ -52,6 +52,7 @@ func (o *Outcome) text(p *ui.Page, full bool) {
 	o.textFound(p)
 	textList(p, "no checkpoint brings back", o.Beyond)
 	o.textGuards(p)
+	o.textAccess(p)
 	textList(p, "about the source", o.Extracted.warnings())
 	o.textSettings(p)
 	o.textTook(p)

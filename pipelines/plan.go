@@ -21,6 +21,7 @@ type Plan struct {
 	Fields     load.Fields                 `json:"fields"`
 	Found      map[string]map[string]int64 `json:"found,omitempty"`
 	Brakes     []load.Brake                `json:"brakes,omitempty"`
+	Access     *load.Access                `json:"access,omitempty"`
 	// Prepares is what is changed in the target's settings before the load.
 	Prepares []string `json:"prepares,omitempty"`
 	// LookedUp is what became of those whom the plan disables as gone; nil: none.
@@ -68,13 +69,16 @@ func (r *Runner) plan(ctx context.Context, rec Record, desired, observed snapsho
 	if err != nil {
 		return nil, err
 	}
+	if m.Access, err = r.accessDiff(ctx, rec, m, in, effective); err != nil {
+		return nil, err
+	}
 	if err := m.Seal(ctx, r.Store, draft.Digest); err != nil {
 		return nil, err
 	}
 	return &Plan{
 		Prepares: prepares, Remarks: append(r.syncRemarks(), profile.Remarks...), LookedUp: lookedUp,
 		Digest: m.Digest, Base: m.Base, Observed: m.Observed, Effective: m.Effective, Operations: m.Operations,
-		Counts: m.Counts, Fields: m.Fields, Found: m.Found, Brakes: m.Brakes,
+		Counts: m.Counts, Fields: m.Fields, Found: m.Found, Brakes: m.Brakes, Access: m.Access,
 	}, nil
 }
 

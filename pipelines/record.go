@@ -30,7 +30,9 @@ type Record struct {
 	Apply bool `json:"apply"`
 	// Allow names the widenings that the operator asked for.
 	Allow []string `json:"allow,omitempty"`
-	Tool  string   `json:"tool"`
+	// Widen names further access that the run may give.
+	Widen *Widen `json:"widen,omitempty"`
+	Tool  string `json:"tool"`
 	// Waves, Sweep and Moved say whom the run reaches; none of them: everyone.
 	Waves []string `json:"waves,omitempty"`
 	Sweep bool     `json:"sweep,omitempty"`

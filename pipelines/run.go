@@ -43,6 +43,9 @@ type RunOptions struct {
 	// passed for this run, WithoutSync why it goes without a fresh sign of the
 	// credential sync; empty: they hold. Both are recorded.
 	OverrideBrake, WithoutSync string
+	// Widen names access that may be widened beyond the configuration's gate;
+	// nil: none.
+	Widen *Widen
 	// Logins proves migrated logins at the end; nil: none.
 	Logins LoginSamples
 }
@@ -62,7 +65,7 @@ func (r *Runner) newRecord(o RunOptions) Record {
 	at := r.now()
 	return Record{
 		Version: 1, ID: NewRunID(at), Created: at, Migration: r.Name, Source: r.SourceName, Target: r.TargetName,
-		Namespace: r.Namespace, Apply: o.Apply, Allow: o.Allow, Tool: r.Tool,
+		Namespace: r.Namespace, Apply: o.Apply, Allow: o.Allow, Widen: o.Widen, Tool: r.Tool,
 	}
 }
 

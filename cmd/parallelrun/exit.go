@@ -68,7 +68,8 @@ var exitRules = []exitRule{
 	{ui.Refused, as[*waves.RuleError]},
 	{ui.Refused, as[*waves.FileError]},
 	{ui.Refused, as[*waves.EvaluationError]},
-	{ui.Refused, is(load.ErrPlanStale, load.ErrPlanDamaged, pipelines.ErrUnknownRun)},
+	{ui.Refused, as[*load.WideningError]},
+	{ui.Refused, is(load.ErrPlanStale, load.ErrPlanDamaged, pipelines.ErrUnknownRun, pipelines.ErrNoAccessDiff)},
 	{ui.Unreachable, is(load.ErrUnavailable)},
 	{ui.Failed, is(load.ErrInterrupted, context.Canceled)},
 }
@@ -137,6 +138,7 @@ var sentinelHints = []struct {
 	{seal.ErrNoKey, "make one with: parallelrun key init"},
 	{load.ErrPlanStale, "make a new plan"},
 	{load.ErrPlanDamaged, "make a new plan"},
+	{pipelines.ErrNoAccessDiff, "make a new plan"},
 	{pipelines.ErrUnknownRun, "`parallelrun runs list` shows all"},
 }
 

@@ -24,6 +24,7 @@ var commands = []func(*app) *cobra.Command{
 	newVerify,
 	newWaves,
 	newRuns,
+	newAccess,
 	newSnapshots,
 	newCheckpoint,
 	newSandbox,

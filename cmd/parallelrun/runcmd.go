@@ -17,6 +17,7 @@ type runFlags struct {
 	migration string
 	apply     bool
 	allow     []string
+	widen     []string
 	logins    string
 	reports   string
 	waves     []string
@@ -38,6 +39,8 @@ func (f *runFlags) register(cmd *cobra.Command, writes bool) {
 func (f *runFlags) registerAllow(cmd *cobra.Command) {
 	cmd.Flags().StringSliceVar(&f.allow, "allow", nil,
 		"what a plan otherwise withholds, comma-separated: "+strings.Join(load.AllowWords, ", "))
+	cmd.Flags().StringArrayVar(&f.widen, "widen", nil,
+		"access that this run may give beyond gates.widening: roles=A,B, users=N, or kinds= with "+strings.Join(load.GateKinds, ", "))
 }
 
 func (f *runFlags) registerReach(cmd *cobra.Command) {
@@ -48,8 +51,12 @@ func (f *runFlags) registerReach(cmd *cobra.Command) {
 
 // options are the flags as a run takes them.
 func (f *runFlags) options() (pipelines.RunOptions, error) {
+	widen, err := pipelines.ParseWiden(f.widen)
+	if err != nil {
+		return pipelines.RunOptions{}, err
+	}
 	logins, err := loginsOf(f)
-	return f.over.options(pipelines.RunOptions{Apply: f.apply, Allow: f.allow, Waves: f.waves, Sweep: f.sweep, Everyone: f.everyone, Logins: logins}), err
+	return f.over.options(pipelines.RunOptions{Apply: f.apply, Allow: f.allow, Widen: widen, Waves: f.waves, Sweep: f.sweep, Everyone: f.everyone, Logins: logins}), err
 }
 
 // withRunner opens the configured migration for the time of fn.

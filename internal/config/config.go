@@ -113,6 +113,7 @@ type Migration struct {
 	Brake     Brake     `json:"brake"`
 	// Decisions is a file of what people decided on conflicts; empty: none.
 	Decisions  string  `json:"decisions,omitempty"`
+	Gates      Gates   `json:"gates"`
 	Rejects    Rejects `json:"rejects"`
 	LoginProof Proof   `json:"loginProof"`
 	// Waves are the steps in which users move, in order; none: all at once.

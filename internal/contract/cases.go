@@ -367,6 +367,18 @@ var Cases = []Case{
 		post("/users/{u1}/role-mappings/realm", `{}`, 400, badJSON), post("/users/{u1}/role-mappings/realm", `[]`, 204, ""), post("/users/{u1}/role-mappings/realm", ``, 500, unknownError), post("/users/{u9}/role-mappings/realm", `[]`, 404, ""),
 		del("/users/{u1}/role-mappings/realm", `[{"id":"{r}","name":"{p}r"}]`, 204, ""), del("/users/{u1}/role-mappings/realm", `[{"id":"{r}","name":"{p}r"}]`, 204, ""), del("/users/{u1}/role-mappings/realm", `[{"id":"x","name":"none"}]`, 404, ""), get("/users/{u1}/role-mappings/realm", 200, `[]`),
 	}},
+	{Name: "role/composites", Steps: []Step{
+		post("/roles", `{"name":"{p}whole"}`, 201, ""), post("/roles", `{"name":"{p}part"}`, 201, ""), get("/roles/{p}whole", 200, `{"composite":false}`).saveID("w"), get("/roles/{p}part", 200, "").saveID("t"),
+		get("/roles-by-id/{w}/composites", 200, `[]`), get("/roles-by-id/none/composites", 404, `{"error":"Could not find role with id"}`), get("/roles/{p}none/composites", 404, `{"error":"Could not find role"}`),
+		post("/roles-by-id/{w}/composites", `[{"id":"{t}","name":"{p}part"}]`, 204, ""), post("/roles-by-id/{w}/composites", `[{"id":"{t}"}]`, 204, ""), get("/roles-by-id/{w}/composites", 200, `[{"id":"{t}","name":"{p}part","composite":false,"clientRole":false,"attributes":"<absent>"}]`),
+		get("/roles/{p}whole", 200, `{"composite":true}`), get("/roles?search={p}", 200, `[{"containerId":"<any>"},{"containerId":"<any>"}]`), get("/roles/{p}whole/composites", 200, `[{"id":"{t}"}]`),
+		post("/roles/{p}part/composites", `[{"id":"{w}","name":"{p}whole"}]`, 204, ""), get("/roles/{p}part/composites", 200, `[{"id":"{w}","composite":true}]`), // in a circle
+		post("/roles-by-id/{w}/composites", `[{"id":"none","name":"{p}part"}]`, 404, `{"error":"Could not find composite role"}`), post("/roles-by-id/{w}/composites", `[{"name":"{p}part"}]`, 404, `{"error":"Could not find composite role"}`), post("/roles-by-id/none/composites", `[]`, 404, `{"error":"Could not find role with id"}`),
+		post("/roles-by-id/{w}/composites", `{}`, 400, badJSON), post("/roles-by-id/{w}/composites", `[]`, 204, ""), post("/roles-by-id/{w}/composites", ``, 500, unknownError), post("/roles-by-id/{w}/composites", `[{"nope":1}]`, 400, ""),
+		del("/roles-by-id/{w}/composites", `[{"id":"{t}"}]`, 204, ""), del("/roles-by-id/{w}/composites", `[{"id":"{t}"}]`, 204, ""), del("/roles-by-id/{w}/composites", `[{"id":"none"}]`, 404, `{"error":"Could not find composite role"}`), get("/roles/{p}whole", 200, `{"composite":false}`),
+		del("/roles/{p}whole", "", 204, ""), get("/roles/{p}part", 200, `{"composite":false}`), get("/roles/{p}part/composites", 200, `[]`),
+		get("/roles/default-roles-{realm}", 200, `{"composite":true}`), get("/roles/default-roles-{realm}/composites", 200, "").loose(), // those of client account are not in the sandbox
+	}},
 
 	// Groups of the realm.
 	{Name: "group/tree", Steps: []Step{

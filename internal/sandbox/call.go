@@ -103,6 +103,8 @@ func (c *call) route() reply {
 		return c.routeUsers(rest)
 	case "roles":
 		return c.routeRoles(rest)
+	case "roles-by-id":
+		return c.routeRolesByID(rest)
 	case "groups":
 		return c.routeGroups(rest)
 	case "group-by-path":

@@ -43,6 +43,7 @@ type dumpedRole struct {
 	Role        string              `json:"role"`
 	Description *string             `json:"description,omitempty"`
 	Attributes  map[string][]string `json:"attributes,omitempty"`
+	Composites  []string            `json:"composites,omitempty"`
 }
 
 type dumpedOrganization struct {
@@ -95,7 +96,7 @@ func (d *dumper) all() error {
 		if r == re.defaultRole {
 			continue // its name holds the realm's
 		}
-		if err := d.encode(dumpedRole{name, r.description, r.attributes}); err != nil {
+		if err := d.encode(dumpedRole{name, r.description, r.attributes, d.roles(r.composites)}); err != nil {
 			return err
 		}
 	}

@@ -98,7 +98,7 @@ type credential struct {
 type role struct {
 	id, name    string
 	description *string
-	composite   bool
+	composites  []*role // that it contains
 	attributes  map[string][]string
 	members     map[*user]struct{}
 	groups      map[*group]struct{}

@@ -109,9 +109,12 @@ func (s *Server) makeRealm(o RealmOptions, now time.Time) *realm {
 	s.realms[re.name] = re
 	c := &call{s: s, re: re}
 	re.defaultRole = c.makeRole("default-roles-" + strings.ToLower(re.name))
-	re.defaultRole.composite, re.defaultRole.description = true, new("${role_default-roles}")
-	c.makeRole("offline_access").description = new("${role_offline-access}")
-	c.makeRole("uma_authorization").description = new("${role_uma_authorization}")
+	re.defaultRole.description = new("${role_default-roles}")
+	for _, stock := range [][2]string{{"offline_access", "${role_offline-access}"}, {"uma_authorization", "${role_uma_authorization}"}} {
+		r := c.makeRole(stock[0])
+		r.description = &stock[1]
+		re.defaultRole.contain(r)
+	}
 	for _, name := range o.Roles {
 		c.makeRole(name)
 	}

@@ -20,7 +20,7 @@ type wireRole struct {
 }
 
 func (re *realm) briefRole(r *role) wireRole {
-	return wireRole{ID: r.id, Name: r.name, Description: r.description, Composite: r.composite, ContainerID: re.id}
+	return wireRole{ID: r.id, Name: r.name, Description: r.description, Composite: len(r.composites) > 0, ContainerID: re.id}
 }
 
 func (re *realm) fullRole(r *role) wireRole {
@@ -71,6 +71,8 @@ func (c *call) routeRoles(seg []string) reply {
 			c.deleteRole(r)
 			return noContent()
 		}})
+	case len(seg) == 2 && seg[1] == "composites":
+		return c.composites(r, notFound("Could not find role"))
 	case len(seg) == 2 && seg[1] == "users":
 		return c.dispatch(methods{"GET": func() reply {
 			if r == nil {
@@ -93,6 +95,9 @@ func (c *call) deleteRole(r *role) {
 	}
 	for g := range r.groups {
 		g.roles = slices.DeleteFunc(slices.Clone(g.roles), func(x *role) bool { return x == r })
+	}
+	for _, whole := range c.re.roles {
+		whole.release(r)
 	}
 	delete(c.re.roles, r.name)
 	delete(c.re.rolesByID, r.id)

@@ -56,6 +56,8 @@ type Target struct {
 	Poison map[string]error
 	// Passwords, by user name, are those that Login accepts.
 	Passwords map[string]string
+	// Graph is what roles contain and groups grant.
+	Graph load.RoleGraph
 
 	mu         sync.Mutex
 	calls      int64
@@ -324,4 +326,12 @@ func (t *Target) Login(ctx context.Context, username, password string) (res load
 		return nil
 	})
 	return res, err
+}
+
+var _ load.RoleReader = (*Target)(nil)
+
+// RoleGraph implements load.RoleReader: what Graph says.
+func (t *Target) RoleGraph(context.Context, load.IDs, []string) (*load.RoleGraph, error) {
+	g := t.Graph
+	return &g, nil
 }
