@@ -102,8 +102,9 @@ type Access struct {
 	Total AccessCounts `json:"total"`
 	// Waves counts by wave, "" for users in none; nil without an assignment.
 	Waves map[string]AccessCounts `json:"waves,omitempty"`
-	// Gains and NewGains are the most frequent gains of users that the target
-	// has and of new ones, the most frequent first; at most gainsKept.
+	// Gains are the most frequent gains of users that the target has, the most
+	// frequent first, at most gainsKept; NewGains the roles that new ones get,
+	// without what those contain.
 	Gains        []GainCount `json:"gains,omitempty"`
 	NewGains     []GainCount `json:"new_gains,omitempty"`
 	MoreGains    int         `json:"more_gains,omitempty"` // left out of Gains

@@ -41,6 +41,9 @@ func (t *accessTally) add(c *AccessChange) {
 		to = t.news
 	}
 	for _, g := range c.Gained {
+		if c.New && (g.Kind != GrantRole || g.inside != "") {
+			continue
+		}
 		g.key, g.inside = "", ""
 		if g.Kind == GrantTime && g.What != "without an end" {
 			g.What = "a later end"

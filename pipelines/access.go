@@ -107,7 +107,7 @@ func (o *Outcome) textAccess(p *ui.Page) {
 	}
 	textGains(p, a.Gains, a.MoreGains)
 	if len(a.NewGains) > 0 {
-		p.Line("  new accounts get what legacy gives:")
+		p.Line("  new accounts get what legacy gives, by role:")
 		textGains(p, a.NewGains, a.MoreNewGains)
 	}
 	if t.Narrowed > 0 {
