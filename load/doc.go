@@ -9,10 +9,11 @@
 // is what base keeps of it; an operation is one create, update, adopt, delete,
 // link or unlink; a conflict is a row that can't be settled by rule; a range is
 // a file of operations, recorded in the store before any of them is sent; the
-// ledger holds every operation's outcome; a Target is one open target of some
+// ledger holds every operation's outcome; a grant is one thing that a user's
+// access consists of, whatever way it comes; a Target is one open target of some
 // dialect.
 //
-// The order of a run: Observe, Plan (then Manifest.Seal), Load, Fold, Observe
+// The order of a run: Observe, Plan, AccessDiff (then Manifest.Seal), Load, Fold, Observe
 // the Touched users again, Verify, LoginProof. All of them stream users in
 // row-id order; organizations, departments and groups are held in memory.
 //
