@@ -174,8 +174,9 @@ type accessDiff struct {
 	out    *Access
 
 	before, after *places
-	seen          map[string]columns // of the observation, by user table
-	looksAt       map[string]bool    // user tables that were observed
+	moved         map[schemas.RowID]bool // places that grant something else afterwards
+	seen          map[string]columns     // of the observation, by user table
+	looksAt       map[string]bool        // user tables that were observed
 	tally         *accessTally
 	changes, news *lineFile
 }
@@ -184,6 +185,7 @@ func (d *accessDiff) run(ctx context.Context) error {
 	if err := d.structure(ctx); err != nil {
 		return err
 	}
+	d.markMoved()
 	d.changes = d.list("access", &d.out.Changes)
 	d.news = d.list("access-new", &d.out.New)
 	d.tally = newAccessTally(d.in.Assignment != nil, d.in.Gate)

@@ -485,3 +485,29 @@ func TestRoleNames(t *testing.T) {
 		seen[r.String()] = r
 	}
 }
+
+// BenchmarkAccessDiff compares the access of users of whom nearly none changes:
+//
+//	go test ./load -run '^$' -bench AccessDiff
+func BenchmarkAccessDiff(b *testing.B) {
+	const people = 5000
+	s := newStates()
+	s.parseRoles("composite writer: reader\ngroup staff: intranet")
+	for _, side := range []string{"base", "desired", "observed"} {
+		s.parse(side, "organization meridian alias=meridian name=Meridian enabled=true\ndepartment sales organization=meridian name=Sales realm_roles=seller\ngroup staff name=staff")
+		for i := range people {
+			role := "writer"
+			if i == 7 && side == "desired" {
+				role = "writer,admin"
+			}
+			s.parse(side, fmt.Sprintf("user u%d enabled=true realm_roles=%s groups=staff\nmembership u%d/sales organization=meridian department=sales", i, role, i))
+		}
+	}
+	p := s.plan(b, "run", noBrake)
+	for b.Loop() {
+		if a := s.accessDiff(b, p, nil); a.Total.Widened != 1 {
+			b.Fatalf("%+v", a.Total)
+		}
+	}
+	b.ReportMetric(float64(people)*float64(b.N)/b.Elapsed().Seconds(), "users/s")
+}

@@ -2,6 +2,7 @@ package load
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -153,6 +154,12 @@ func (d *accessDiff) change(x *person, ops map[schemas.RowID]*Operation) AccessC
 	if userBefore == nil && userAfter == nil {
 		return c
 	}
+	older := slices.ContainsFunc(slices.Collect(maps.Values(ops)), func(o *Operation) bool {
+		return o.Table == schemas.Credentials && slices.Contains(o.Widens, AllowPassword)
+	})
+	if !older && d.untouched(userBefore, userAfter, rowsBefore, rowsAfter) {
+		return c
+	}
 	before, after := d.accessIn(d.before, userBefore, rowsBefore), d.accessIn(d.after, userAfter, rowsAfter)
 	switch {
 	case !before.there && x.base.user != nil:
@@ -176,21 +183,9 @@ func (d *accessDiff) change(x *person, ops map[schemas.RowID]*Operation) AccessC
 	if before.there && after.there {
 		d.lifetime(&c, userBefore, userAfter)
 	}
-	if !c.New {
-		c.OlderPassword = slices.ContainsFunc(values(ops), func(o *Operation) bool {
-			return o.Table == schemas.Credentials && slices.Contains(o.Widens, AllowPassword)
-		})
-	}
+	c.OlderPassword = older && !c.New
 	c.Dormant = c.Dormant && !c.empty()
 	return c
-}
-
-func values(ops map[schemas.RowID]*Operation) []*Operation {
-	var out []*Operation
-	for _, o := range ops {
-		out = append(out, o)
-	}
-	return out
 }
 
 func keyOf(rows ...*schemas.Row) string {
