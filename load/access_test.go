@@ -207,7 +207,8 @@ func gambleAccess(rnd *rand.Rand) *states {
 		s.parse(side, fmt.Sprintf("department north organization=meridian name=North realm_roles=%s %s", some("d", "e"), []string{"", "parent=sales"}[rnd.IntN(2)]))
 		s.parse(side, "group staff name=staff\ngroup boss name=boss "+[]string{"", "parent=staff"}[rnd.IntN(2)])
 	}
-	s.parse("observed", "foreign-organization alias=other name=Other enabled=true realm_roles=a")
+	const others = "foreign-organization alias=other name=Other enabled=true realm_roles=a"
+	s.parse("observed", others)
 	for i := range 8 {
 		u := fmt.Sprintf("u%d", i)
 		known := false
@@ -227,6 +228,12 @@ func gambleAccess(rnd *rand.Rand) *states {
 					dept = " department=" + place
 				}
 				s.parse(side, fmt.Sprintf("membership %s/meridian%s organization=meridian%s roles=%s", u, place, dept, some("lead", "d")))
+			}
+			if side == "observed" && rnd.IntN(3) == 0 { // in an organization that is nobody's
+				m := row(schemas.Memberships, u+"/other", "roles=")
+				shape := shapes[schemas.Memberships]
+				m.Values[shape.Column("organization")] = load.ForeignRowID(others).String()
+				s.target.Seed(schemas.Memberships, m)
 			}
 		}
 	}
