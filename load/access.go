@@ -173,12 +173,12 @@ type accessDiff struct {
 	shapes map[string]schemas.Table
 	out    *Access
 
-	before, after *places
-	moved         map[schemas.RowID]bool // places that grant something else afterwards
-	seen          map[string]columns     // of the observation, by user table
-	looksAt       map[string]bool        // user tables that were observed
-	tally         *accessTally
-	changes, news *lineFile
+	before, after   *places
+	moved           map[schemas.RowID]bool // places that grant something else afterwards
+	seen            map[string]columns     // of the observation, by user table
+	seesMemberships bool                   // the observation covers memberships
+	tally           *accessTally
+	changes, news   *lineFile
 }
 
 func (d *accessDiff) run(ctx context.Context) error {
@@ -227,7 +227,7 @@ func (d *accessDiff) streams() []stream {
 	observed, seen := sideStreams(d.in.Observed, d.shapes, func(x *person) *side { return &x.observed })
 	effective, _ := sideStreams(d.in.Effective, d.shapes, func(x *person) *side { return &x.desired })
 	d.seen = seen
-	d.looksAt = map[string]bool{schemas.Memberships: observed[2].r.there}
+	d.seesMemberships = observed[2].r.there
 	reach := Reach{Assignment: d.in.Assignment}
 	return slices.Concat(withoutCredentials(base), withoutCredentials(observed), withoutCredentials(effective),
 		scopeStreams(d.in.Observed)[:1], reach.streams())

@@ -410,7 +410,7 @@ func modelChanges(s *states, before, after map[string]userAccess) map[string]boo
 		}
 		out[fmt.Sprint(user, " ", sign, " ", what)] = true
 	}
-	for user := range merge(before, after) {
+	for user := range eitherOf(before, after) {
 		b, wasThere := before[user]
 		a, isThere := after[user]
 		_, known := s.base.Row(schemas.Users, rowID(schemas.Users, user))
@@ -439,7 +439,7 @@ func modelChanges(s *states, before, after map[string]userAccess) map[string]boo
 	return out
 }
 
-func merge[V any](a, b map[string]V) map[string]V {
+func eitherOf[V any](a, b map[string]V) map[string]V {
 	out := maps.Clone(a)
 	maps.Copy(out, b)
 	return out

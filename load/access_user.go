@@ -272,7 +272,7 @@ func (d *accessDiff) membershipsOf(x *person, userBefore, userAfter *schemas.Row
 		return nil
 	}
 	before = x.base.memberships
-	if d.looksAt[schemas.Memberships] && x.observed.user != nil {
+	if d.seesMemberships && x.observed.user != nil {
 		before = nil
 		for i := range x.observed.memberships {
 			m := &x.observed.memberships[i]

@@ -113,7 +113,6 @@ func (o *Outcome) textAccess(p *ui.Page) {
 	if t.Narrowed > 0 {
 		p.Line("  access narrows for %s", countUsers(t.Narrowed))
 	}
-	textList(p, "not known of the target's roles, so that access may be wider than said", a.Unread)
 	if g := a.Gate; g != nil {
 		verdict := "lets it through"
 		if g.Closed() {
@@ -124,6 +123,7 @@ func (o *Outcome) textAccess(p *ui.Page) {
 	if t.Widened+t.Narrowed > 0 {
 		p.Line("  who: `parallelrun access %s`", o.ID)
 	}
+	textList(p, "not known of the target's roles, so that access may be wider than said", a.Unread)
 }
 
 func countUsers(n int64) string {

@@ -70,6 +70,9 @@ func (r *Runner) load(ctx context.Context, rec Record, profile schemas.TargetPro
 	if err := m.BrakeErr(); err != nil && !overridden {
 		return nil, err
 	}
+	if m.Access == nil && gateOf(r.Config.Gates.Widening, rec.Widen) != nil {
+		return nil, fmt.Errorf("run %s: %w for the gate to look at", rec.ID, ErrNoAccessDiff)
+	}
 	if err := m.WideningErr(); err != nil {
 		return nil, err
 	}
