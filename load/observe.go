@@ -172,7 +172,7 @@ func Probes(ctx context.Context, target Projector, base, desired Snapshot, reach
 	shapes := schemas.Entities()
 	b, _ := sideStreams(base, shapes, func(x *person) *side { return &x.base })
 	d, _ := sideStreams(desired, shapes, func(x *person) *side { return &x.desired })
-	return probes(ctx, append([]stream{b[0], d[0], idStream(base)}, reach.streams()...), func(x *person) (*schemas.Row, error) {
+	return probes(ctx, append([]stream{b[0], d[0], idStream(base)}, reach.streams()...), schemas.RowID{}, schemas.RowID{}, func(x *person) (*schemas.Row, error) {
 		switch {
 		case !reach.holds(x):
 			return nil, nil
@@ -202,15 +202,16 @@ func Touched(ctx context.Context, plan *Manifest, files Files, base, effective S
 			}
 			return x.base.user, nil
 		}
-		probes(ctx, []stream{b[0], e[0], idStream(base)}, touched)(yield)
+		probes(ctx, []stream{b[0], e[0], idStream(base)}, schemas.RowID{}, schemas.RowID{}, touched)(yield)
 	}
 }
 
-// probes yields a probe of each person for whom pick returns a row.
-func probes(ctx context.Context, streams []stream, pick func(*person) (*schemas.Row, error)) iter.Seq2[UserProbe, error] {
+// probes yields a probe of each person within the bounds for whom pick returns
+// a row.
+func probes(ctx context.Context, streams []stream, from, to schemas.RowID, pick func(*person) (*schemas.Row, error)) iter.Seq2[UserProbe, error] {
 	shape := schemas.IDMapTable()
 	return func(yield func(UserProbe, error) bool) {
-		for x, err := range people(ctx, streams, schemas.RowID{}, schemas.RowID{}) {
+		for x, err := range people(ctx, streams, from, to) {
 			var row *schemas.Row
 			if err == nil {
 				row, err = pick(x)

@@ -317,7 +317,7 @@ func normal(key string, v any, vars Vars) any {
 		return normalText(v, vars)
 	case json.Number:
 		switch key {
-		case "createdTimestamp", "createdDate", "notBefore", "expires_in", "refresh_expires_in":
+		case "createdTimestamp", "createdDate", "time", "notBefore", "expires_in", "refresh_expires_in":
 			if n, err := v.Int64(); err == nil && (n > 0 && key == "refresh_expires_in" || key == "expires_in" || n > 1_750_000_000) {
 				return "<now>"
 			}

@@ -23,6 +23,9 @@ type call struct {
 	now    time.Time
 	url    string         // of the request, without query: what Location is relative to
 	users  *importRequest // the body of a partialImport, read before the lock was taken
+
+	unchanged   bool   // accepted, and nothing is another for it
+	removedKind string // of the credential that went
 }
 
 // admin answers a request below /admin/realms/{realm}.
@@ -63,7 +66,7 @@ func (s *Server) admin(r *http.Request, realmName string, seg []string) reply {
 	}
 	cl.url = "http://" + r.Host + strings.TrimSuffix(r.URL.EscapedPath(), "/")
 	cl.users = users
-	answer := cl.route()
+	answer := cl.run()
 	if r.Method != http.MethodGet && answer.ok() {
 		if err := s.record(e, body); err != nil {
 			return unknownError()
@@ -111,6 +114,10 @@ func (c *call) route() reply {
 		return c.dispatch(methods{"GET": func() reply { return groupByPath(c.re.top, rest, true) }})
 	case "organizations":
 		return c.routeOrganizations(rest)
+	case "events":
+		return c.routeEvents(rest)
+	case "admin-events":
+		return c.routeAdminEvents(rest)
 	}
 	return noResource()
 }

@@ -44,6 +44,7 @@ func (c *call) routeCredentials(u *user, seg []string) reply {
 			if at < 0 {
 				return notFound("Credential not found")
 			}
+			c.removedKind = u.credentials[at].kind
 			u.credentials = slices.Delete(slices.Clone(u.credentials), at, at+1)
 			return noContent()
 		}})

@@ -380,7 +380,9 @@ func (c *call) routeUserGroups(u *user, seg []string) reply {
 			if g.org != nil {
 				return message(400, "Cannot access organization related group via non Organization API.")
 			}
+			before := len(u.groups)
 			do(u)
+			c.unchanged = len(u.groups) == before
 			return noContent()
 		}
 	}

@@ -30,7 +30,7 @@ type journal struct {
 
 // entry is a record's head; a request's body follows it.
 type entry struct {
-	Kind   string    // "seed", "realm", "request", "rehash"
+	Kind   string    // "seed", "realm", "request", "rehash", "event"
 	Time   time.Time `json:",omitzero"`
 	Drawn  uint64    `json:",omitempty"`
 	Method string    `json:",omitempty"`
@@ -159,10 +159,17 @@ func (s *Server) apply(plain []byte) error {
 			return fmt.Errorf("rehash of the password of %s, which is not there", e.User)
 		}
 		s.applyRehash(u, e.Data, e.Secret)
+	case "event":
+		var u userEvent
+		re := s.realms[e.Realm]
+		if err := json.Unmarshal(body, &u); err != nil || re == nil {
+			return errors.Join(fmt.Errorf("event in realm %q", e.Realm), err)
+		}
+		re.userEvents = append(re.userEvents, u)
 	case "request":
 		c, refusal := s.newCall(e.Method, e.Realm, e.Path, e.Query, e.Type, body, e.Time)
 		if refusal == nil {
-			answer := c.route()
+			answer := c.run()
 			refusal = &answer
 		}
 		if !refusal.ok() {

@@ -34,6 +34,9 @@ type realm struct {
 	orgsByName  map[string]*organization
 	orgsByAlias map[string]*organization
 	domains     map[string]*organization
+
+	adminEvents []adminEvent // oldest first
+	userEvents  []userEvent
 }
 
 type client struct {

@@ -585,6 +585,8 @@ func (c *call) routeGroupMembers(o *organization, g *group, seg []string) reply 
 			if !known {
 				return message(404, "User does not exist")
 			}
+			_, had := g.members[u]
+			c.unchanged = !had
 			g.remove(u)
 			return noContent()
 		},

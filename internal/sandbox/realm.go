@@ -171,6 +171,10 @@ func (c *call) putRealm() reply {
 			merged := maps.Clone(asMap(rep[name]))
 			maps.Copy(merged, asMap(value))
 			rep[name] = merged
+		case "eventsExpiration":
+			if rep[name] = value; value == float64(0) {
+				delete(rep, name)
+			}
 		default:
 			if value != nil {
 				rep[name] = value

@@ -242,7 +242,7 @@ func decodeRealm(body []byte, known map[string]any) (map[string]any, error) {
 	}
 	for _, name := range []string{
 		"id", "realm", "displayName", "displayNameHtml", "passwordPolicy", "organizationsEnabled", "defaultRole", "loginTheme",
-		"accountTheme", "adminTheme", "emailTheme", "users", "clients", "roles", "groups", "supportedLocales", "defaultLocale", "defaultGroups",
+		"accountTheme", "adminTheme", "emailTheme", "users", "clients", "roles", "groups", "supportedLocales", "defaultLocale", "defaultGroups", "eventsExpiration",
 	} {
 		readers[name] = keep(name)
 	}

@@ -177,8 +177,12 @@ func (s *Server) passwordGrant(r *http.Request, re *realm, cl *client, form url.
 		u = re.emails[name]
 	}
 	if u == nil || u.has(service) || name == "" || u.password() == nil {
-		s.mu.Unlock()
-		return invalidCredentials()
+		defer s.mu.Unlock()
+		reason := "invalid_user_credentials"
+		if u == nil || u.has(service) {
+			u, reason = nil, "user_not_found"
+		}
+		return s.loginFailed(re, cl, u, name, reason, invalidCredentials())
 	}
 	held := *u.password()
 	otp := u.firstCredential("otp")
@@ -189,11 +193,10 @@ func (s *Server) passwordGrant(r *http.Request, re *realm, cl *client, form url.
 	if err != nil {
 		return unknownError()
 	}
-	if !right || form.Get("password") == "" {
-		return invalidCredentials()
-	}
-	if otp != nil && !otp.verifyCode(form.Get("totp"), s.opts.Now()) {
-		return invalidCredentials()
+	if !right || form.Get("password") == "" || otp != nil && !otp.verifyCode(form.Get("totp"), s.opts.Now()) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return s.loginFailed(re, cl, u, name, "invalid_user_credentials", invalidCredentials())
 	}
 	if !policy.met(&held) {
 		if done := s.rehash(u, held, policy, form.Get("password")); done != nil {
@@ -204,10 +207,10 @@ func (s *Server) passwordGrant(r *http.Request, re *realm, cl *client, form url.
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !u.has(enabled) {
-		return fail(400, oauthError{"invalid_grant", "Account disabled"})
+		return s.loginFailed(re, cl, u, name, "user_disabled", fail(400, oauthError{"invalid_grant", "Account disabled"}))
 	}
 	if len(u.actions) > 0 || !re.profileComplete(u) {
-		return fail(400, oauthError{"invalid_grant", "Account is not fully set up"})
+		return s.loginFailed(re, cl, u, name, "resolve_required_actions", fail(400, oauthError{"invalid_grant", "Account is not fully set up"}))
 	}
 	t := s.issue(r, re, cl, u, "email profile")
 	session := s.draw()
@@ -220,7 +223,18 @@ func (s *Server) passwordGrant(r *http.Request, re *realm, cl *client, form url.
 			t.IDToken = s.sign(claims{Type: "ID", Subject: u.id, Issued: s.opts.Now().Unix()})
 		}
 	}
+	if err := s.loginEvent(re, cl, u, name, t.SessionState, ""); err != nil {
+		return unknownError()
+	}
 	return ok(t)
+}
+
+// loginFailed remembers it. The caller holds the lock.
+func (s *Server) loginFailed(re *realm, cl *client, u *user, name, reason string, answer reply) reply {
+	if err := s.loginEvent(re, cl, u, name, "", reason); err != nil {
+		return unknownError()
+	}
+	return answer
 }
 
 // logout ends the session of a refresh token. There are no sessions to end, but a token that is none of ours is refused.

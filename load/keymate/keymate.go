@@ -48,6 +48,7 @@ func (t *Target) Abilities() load.Abilities {
 		BatchUsers:        t.cfg.BatchUsers,
 		Concurrency:       t.cfg.Concurrency,
 		TransactionLimit:  t.cfg.TransactionLimit,
+		ChangeFeed:        true,
 		ObserveBatch:      observeBatch,
 		RoundTripsPerUser: 6, // its share of a batch, roles, groups, organizations, departments, credentials
 	}
