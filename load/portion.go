@@ -83,14 +83,21 @@ func holdsID(ids []schemas.RowID, id schemas.RowID) bool {
 	return found
 }
 
+// ConcernedUser is a user that changes are about.
+type ConcernedUser struct {
+	ID schemas.RowID
+	// Named: the changes name the account; otherwise it had what is gone.
+	Named bool
+}
+
 // Concerned lists, in order, the users of base that changes are about: those
 // that they name, and those that had what is gone.
-func Concerned(ctx context.Context, target Target, base Snapshot, ids IDs, c *Changes) iter.Seq2[schemas.RowID, error] {
-	return func(yield func(schemas.RowID, error) bool) {
+func Concerned(ctx context.Context, target Target, base Snapshot, ids IDs, c *Changes) iter.Seq2[ConcernedUser, error] {
+	return func(yield func(ConcernedUser, error) bool) {
 		shapes := schemas.Entities()
 		gone, err := goneRows(ctx, base, shapes, ids, c)
 		if err != nil {
-			yield(schemas.RowID{}, err)
+			yield(ConcernedUser{}, err)
 			return
 		}
 		b, _ := sideStreams(base, shapes, func(x *person) *side { return &x.base })
@@ -102,7 +109,7 @@ func Concerned(ctx context.Context, target Target, base Snapshot, ids IDs, c *Ch
 		roles := users.Column("realm_roles")
 		for x, err := range people(ctx, streams, schemas.RowID{}, schemas.RowID{}) {
 			if err != nil {
-				yield(schemas.RowID{}, err)
+				yield(ConcernedUser{}, err)
 				return
 			}
 			if x.base.user == nil {
@@ -112,13 +119,15 @@ func Concerned(ctx context.Context, target Target, base Snapshot, ids IDs, c *Ch
 			if x.mapped != nil {
 				id = text(cell(&mapped, x.mapped, "target_id"))
 			}
-			hit := c.Users[id] || slices.ContainsFunc(flattenRefs(x.base.user.Values[roles]), func(r string) bool { return c.Roles[r] }) ||
+			hit := c.Users[id]
+			user := ConcernedUser{ID: x.id, Named: hit}
+			hit = hit || slices.ContainsFunc(flattenRefs(x.base.user.Values[roles]), func(r string) bool { return c.Roles[r] }) ||
 				refersTo(&users, x.base.user, gone)
 			for _, d := range x.base.dependents() {
 				shape := shapes[d.table]
 				hit = hit || refersTo(&shape, d.row, gone)
 			}
-			if hit && !yield(x.id, nil) {
+			if hit && !yield(user, nil) {
 				return
 			}
 		}
@@ -233,10 +242,13 @@ func Portion(ctx context.Context, base Snapshot, users []schemas.RowID, p schema
 }
 
 // NotGivenBack lists, by table, the columns that a state has and an observation
-// of the target can't: they are not compared.
-func NotGivenBack(p schemas.TargetProfile, base Snapshot) map[string][]string {
+// of the target can't, in the tables that were looked at: they are not compared.
+func NotGivenBack(p schemas.TargetProfile, base Snapshot, structure bool) map[string][]string {
 	out := map[string][]string{}
 	for _, t := range entityTables() {
+		if !structure && slices.Contains(structureTables, t.Name) {
+			continue
+		}
 		given := readable(t, p)
 		for _, c := range t.Columns {
 			if given.Column(c.Name) < 0 && base.Rows(t.Name) > 0 {

@@ -27,6 +27,7 @@ type OpenOptions struct {
 	ReportDir string // "": reports, beside the configuration
 	Boundary  func(step string, done bool)
 	Bounds    parts.Bounds
+	DriftPart int64 // 0: the default
 }
 
 // Open opens a configured migration: store, source, mapping and target. The
@@ -79,7 +80,7 @@ func OpenStored(c *config.Config, s *snapshots.Store, o OpenOptions) (*Runner, e
 func newRunner(c *config.Config, name string, m config.Migration, o OpenOptions) *Runner {
 	r := &Runner{
 		config: c, Name: name, Config: m, SourceName: m.Source, TargetName: m.Target, Namespace: c.Sources[m.Source].Namespace,
-		Memory: o.Memory, Workers: o.Workers, Progress: o.Progress, Tool: o.Tool, Boundary: o.Boundary, ReportDir: o.ReportDir, Bounds: o.Bounds,
+		Memory: o.Memory, Workers: o.Workers, Progress: o.Progress, Tool: o.Tool, Boundary: o.Boundary, ReportDir: o.ReportDir, Bounds: o.Bounds, DriftPart: o.DriftPart,
 		WorkDir: filepath.Join(c.Dir, ".parallelrun", "work"),
 	}
 	if r.Workers <= 0 {

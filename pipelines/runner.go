@@ -53,6 +53,9 @@ type Runner struct {
 	Retry load.Policy
 	// config is the file that Config is of, for places in it; nil: unknown.
 	config *config.Config
+	// DriftPart is how many users a part of a drift has at most; zero: enough to
+	// keep what the parts share a small part of the work.
+	DriftPart int64
 	// Tool names this program in records.
 	Tool string
 	// Now is the clock; nil: time.Now.

@@ -176,7 +176,7 @@ func (a *app) acts(ctx context.Context, f demoFlags, r *pipelines.Runner, at *pi
 	if err := demo.Meddle(ctx, *at, editedTitles, removedMemberships); err != nil {
 		return err
 	}
-	drift, err := r.Drift(ctx, driftRows)
+	drift, err := r.Drift(ctx, pipelines.DriftOptions{Rows: driftRows})
 	if err != nil {
 		return err
 	}
@@ -206,7 +206,7 @@ func (a *app) further(f demoFlags, r *pipelines.Runner, first *pipelines.Outcome
 		"runs list", "runs show " + first.ID, "snapshots list", "snapshots diff " + first.Planned.Observed.Short() + " " + pipelines.BaseRef(r.TargetName) + " --stat", "snapshots verify",
 	}
 	if !f.keycloak {
-		commands = append(commands, "verify", "run", "sandbox --target "+r.TargetName)
+		commands = append(commands, "drift", "run", "sandbox --target "+r.TargetName)
 	}
 	for _, c := range commands {
 		a.say("try      %s %s %s", os.Args[0], c, at)

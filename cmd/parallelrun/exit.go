@@ -62,6 +62,7 @@ var exitRules = []exitRule{
 	{ui.Refused, as[*load.OwnershipError]},
 	{ui.Refused, as[*load.DecisionError]},
 	{ui.Refused, as[*load.BrakeError]},
+	{ui.Refused, as[*load.FeedError]},
 	{ui.Refused, as[*pipelines.ShrunkenError]},
 	{ui.Refused, as[*pipelines.StillThereError]},
 	{ui.Refused, as[*pipelines.StaleSyncError]},

@@ -21,7 +21,7 @@ var commands = []func(*app) *cobra.Command{
 	newResume,
 	newRestore,
 	newUndo,
-	newVerify,
+	newDrift,
 	newWaves,
 	newRuns,
 	newAccess,

@@ -71,7 +71,7 @@ func (a *app) withRunner(ctx context.Context, f *runFlags, fn func(*pipelines.Ru
 	}
 	r, err := pipelines.Open(ctx, c, pipelines.OpenOptions{
 		Migration: f.migration, Memory: a.memory(m), Workers: a.workers(m), Progress: a.progress(), Tool: build().Version, ReportDir: f.reports,
-		Boundary: boundary,
+		Boundary: boundary, DriftPart: driftPart,
 	})
 	if err != nil {
 		return mappingErr(err)
@@ -211,40 +211,4 @@ func (a *app) resume(ctx context.Context, f *runFlags, args []string, apply bool
 		}
 		return a.finish(r.Resume(ctx, id, f.over.options(pipelines.RunOptions{Apply: apply, Logins: logins})))
 	})
-}
-
-func newVerify(a *app) *cobra.Command {
-	f := runFlags{}
-	rows := 0
-	cmd := &cobra.Command{
-		Use:   "verify",
-		Short: "Compare the target with what was last confirmed in it",
-		Long: "Read back from the target every row that runs have confirmed there, and compare: what others\n" +
-			"changed behind our back shows as a diff. Nothing is written to the target. Exit code 1 if there\n" +
-			"are differences.",
-		Args: exactly(),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.withRunner(cmd.Context(), &f, func(r *pipelines.Runner) error {
-				return a.verify(cmd.Context(), r, rows)
-			})
-		},
-	}
-	f.register(cmd, false)
-	cmd.Flags().IntVar(&rows, "rows", 3, "changed rows to show per table")
-	return cmd
-}
-
-func (a *app) verify(ctx context.Context, r *pipelines.Runner, rows int) error {
-	v, err := r.Drift(ctx, rows)
-	if err != nil {
-		return err
-	}
-	a.close()
-	if err := a.out.Print(v); err != nil {
-		return err
-	}
-	if v.Differences > 0 {
-		return ui.ErrFound
-	}
-	return nil
 }

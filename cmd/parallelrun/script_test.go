@@ -30,7 +30,7 @@ var update = flag.Bool("update", false, "rewrite what scripts compare with (cmp)
 
 // TestMain makes the real main a command of the scripts.
 func TestMain(m *testing.M) {
-	testscript.Main(keycloaktest.Tests(m), map[string]func(){ui.Program: func() { killAtBoundary(); main() }})
+	testscript.Main(keycloaktest.Tests(m), map[string]func(){ui.Program: func() { killAtBoundary(); smallParts(); main() }})
 }
 
 // TestScripts runs testdata/script/*.txtar, each in a folder of its own, over
