@@ -44,7 +44,6 @@ type driftPart struct {
 	name      string
 	structure bool
 	users     iter.Seq2[load.UserProbe, error]
-	total     int64
 }
 
 // partSeen is the result of a part: a snapshot that its manifest leads to. It
@@ -78,7 +77,7 @@ func (d *drifter) parts(ctx context.Context) []driftPart {
 		n := int(d.rec.PartUsers)
 		for i := 0; i*n < len(d.users); i++ {
 			chunk := d.users[i*n : min((i+1)*n, len(d.users))]
-			out = append(out, driftPart{name: fmt.Sprintf("chosen-%06d", i), users: load.ProbesOf(ctx, d.base, chunk), total: int64(len(chunk))})
+			out = append(out, driftPart{name: fmt.Sprintf("chosen-%06d", i), users: load.ProbesOf(ctx, d.base, chunk)})
 		}
 		return out
 	}
@@ -93,7 +92,7 @@ func (d *drifter) parts(ctx context.Context) []driftPart {
 			name = fmt.Sprintf("%0*x", digits, i)
 		}
 		from, to := prefixBounds(i, digits)
-		out = append(out, driftPart{name: name, users: load.ProbesWithin(ctx, d.base, from, to), total: total >> (4 * digits)})
+		out = append(out, driftPart{name: name, users: load.ProbesWithin(ctx, d.base, from, to)})
 	}
 	return out
 }
@@ -114,22 +113,29 @@ func prefixBounds(n uint64, digits int) (from, to schemas.RowID) {
 // dialect keeps several requests of a part under way already.
 func (d *drifter) look(ctx context.Context) error {
 	var steps []Step
+	progress := &partsProgress{stepProgress{ui: d.Progress}}
+	defer progress.end()
+	progress.stepProgress.Total(load.StepObserve, d.chosen.Users)
 	for _, p := range d.parts(ctx) {
-		steps = append(steps, Step{Name: p.name, Run: func(ctx context.Context) (any, error) { return d.lookAt(ctx, p) }})
+		steps = append(steps, Step{Name: p.name, Run: func(ctx context.Context) (any, error) { return d.lookAt(ctx, p, progress) }})
 	}
 	e := d.engine(d.rec.ID)
 	e.Workers = 1
 	return e.Map(ctx, stepLook, steps)
 }
 
-func (d *drifter) lookAt(ctx context.Context, p driftPart) (*partSeen, error) {
-	progress := &stepProgress{ui: d.Progress}
-	defer progress.end()
+// partsProgress shows the progress of all parts as one.
+type partsProgress struct{ stepProgress }
+
+// Total is known from the start, whatever a part says.
+func (p *partsProgress) Total(string, int64) {}
+
+func (d *drifter) lookAt(ctx context.Context, p driftPart, progress load.Progress) (*partSeen, error) {
 	w := d.newWriter(load.ObservedTables(d.profile), 2)
 	defer w.Close()
 	out := &partSeen{From: d.now()}
 	rep, err := load.Observe(ctx, load.ObserveInput{Target: d.Target, Profile: d.profile, IDs: d.ids, Structure: p.structure,
-		Users: p.users, Total: p.total, Progress: progress}, w)
+		Users: p.users, Progress: progress}, w)
 	if err != nil {
 		return nil, err
 	}
@@ -254,7 +260,8 @@ func (d *drifter) compare(ctx context.Context, seen driftSeen, rows int) (*Drift
 			}
 		}
 	}
-	for _, t := range stat.Tables {
+	for i, t := range stat.Tables {
+		stat.Tables[i].NotCompared = nil // the scope tells
 		if n := t.Inserted + t.Updated + t.Deleted; n > 0 {
 			out.Differences += n
 			out.ByTable = append(out.ByTable, TableDrift{Table: t.Table, Inserted: t.Inserted, Updated: t.Updated, Deleted: t.Deleted})

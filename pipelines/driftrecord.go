@@ -161,7 +161,7 @@ func (r *Runner) cursorOf(ctx context.Context, since string) (driftRecord, strin
 		}
 	}
 	return driftRecord{}, "", noDrift("switch on the realm's admin and user events, then `parallelrun drift --full` leaves a cursor",
-		"%w: %s has left no cursor", ErrNoDrift, map[bool]string{true: "no drift of target " + r.TargetName, false: "drift " + since}[since == lastCursor])
+		"%w: %s", ErrNoDrift, map[bool]string{true: "none of target " + r.TargetName + " left a cursor", false: "drift " + since + " left no cursor"}[since == lastCursor])
 }
 
 // leftCursor is the cursor of a drift that is done; one of chosen users leaves

@@ -27,6 +27,7 @@ type site struct {
 	dir string
 	// realm to be compared, and its server; nil for a real one.
 	server *sandbox.Server
+	url    string
 }
 
 // Secrets of the clients of a site's realm, worth nothing.
@@ -102,7 +103,7 @@ func copySite(t *testing.T, template, url, realm, client, proof string) *site {
 	if err := os.WriteFile(path, sandboxTarget.ReplaceAll(data, []byte(strings.ReplaceAll(target, "$", "$$"))), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	return &site{t: t, dir: dir}
+	return &site{t: t, dir: dir, url: url}
 }
 
 // command is the real program in the site's folder.
