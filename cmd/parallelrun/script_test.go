@@ -18,6 +18,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/parallelrun/parallelrun/internal/contract"
 	"github.com/parallelrun/parallelrun/internal/legacygen"
 	"github.com/parallelrun/parallelrun/internal/sandbox"
 	"github.com/parallelrun/parallelrun/internal/servers/keycloak/keycloaktest"
@@ -60,10 +61,12 @@ func TestScripts(t *testing.T) {
 //	sandbox start [state=DIR] [organizations=off]
 //	                              serve a sandbox until the script ends; sets SANDBOX_URL, SANDBOX_REALM, SANDBOX_CLIENT,
 //	                              SANDBOX_SECRET, SANDBOX_PROOF_CLIENT and SANDBOX_PROOF_SECRET
+//	admin METHOD PATH [BODY]      change the sandbox's realm behind our back, as an administrator would
 //	damage DIR                    change one byte in the middle of every file below
 //	signsync [behind=DURATION] STORE TARGET
 //	                              leave a sign of life of the target's credential sync
 var scriptCommands = map[string]func(ts *testscript.TestScript, neg bool, args []string){
+	"admin":    runAdmin,
 	"code":     runCode,
 	"replace":  runReplace,
 	"fixture":  runFixture,
@@ -208,6 +211,24 @@ func runSandbox(ts *testscript.TestScript, neg bool, args []string) {
 		"PROOF_CLIENT": r.Proof.ID, "PROOF_SECRET": r.Proof.Secret} {
 		ts.Setenv("SANDBOX_"+name, value)
 	}
+}
+
+func runAdmin(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 || len(args) > 3 {
+		ts.Fatalf("usage: admin METHOD PATH [BODY]")
+	}
+	realm := &contract.Target{Name: "sandbox", URL: ts.Getenv("SANDBOX_URL"), Realm: ts.Getenv("SANDBOX_REALM"),
+		Migrator: contract.Client{ID: ts.Getenv("SANDBOX_CLIENT"), Secret: ts.Getenv("SANDBOX_SECRET")}}
+	step := contract.Step{Method: args[0], Path: args[1]}
+	if len(args) > 2 {
+		step.Body = args[2]
+	}
+	a, err := realm.Do(context.Background(), step, contract.Vars{})
+	ts.Check(err)
+	if a.Status/100 != 2 {
+		ts.Fatalf("%s %s: status %d: %s", args[0], args[1], a.Status, a.Body)
+	}
+	fmt.Fprintln(ts.Stdout(), a.Body)
 }
 
 // TestHelp: every command explains itself, and the help lists the exit codes.
