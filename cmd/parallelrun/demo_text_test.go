@@ -18,6 +18,7 @@ var unsteady = []struct {
 }{
 	{regexp.MustCompile(`\d{8}T\d{6}-\d{3}-[0-9a-f]{6}`), "<run>"},
 	{regexp.MustCompile(`[\d,.]+/s\b`), "<rate>"},
+	{regexp.MustCompile(`\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC`), "<moment>"},
 	{regexp.MustCompile(`(took|extract|transform|observe|plan|load|fold|verify|login-proof|time:) [\dhm.]+(µs|ms|s)`), "$1 <time>"},
 	{regexp.MustCompile(`(diff|target) ([0-9a-f]{12}) ([0-9a-f]{12}|target/)`), "$1 <digest> $3"},
 	{regexp.MustCompile(`<digest> [0-9a-f]{12}`), "<digest> <digest>"},

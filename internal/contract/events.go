@@ -49,7 +49,7 @@ var eventCases = []Case{
 	}},
 	{Name: "events/imports are changes of the realm, and who was overwritten is not named", OwnRealm: true, Steps: []Step{
 		eventsOn,
-		imp(full("1", "")+","+full("2", ""), 200, `{"added":2}`),
+		imp(full("1", ""), 200, `{"added":1}`), imp(full("2", ""), 200, `{"added":1}`), // of one import the order is a hash set's
 		imp(full("1", ""), 200, `{"skipped":1}`),
 		impAs("OVERWRITE", `{"id":"{u3}","username":"{p}user2"}`, 200, `{"overwritten":1}`),
 		get("/admin-events?direction=asc", 200, `[
@@ -78,7 +78,7 @@ var eventCases = []Case{
 	{Name: "events/of groups and organizations", OwnRealm: true, Steps: []Step{
 		eventsOn,
 		post("/roles", `{"name":"{p}r"}`, 201, ""), get("/roles/{p}r", 200, "").saveID("rid"),
-		imp(full("1", "")+`,{"id":"{u2}","username":"{p}plain"}`, 200, ""),
+		imp(full("1", ""), 200, ""), imp(`{"id":"{u2}","username":"{p}plain"}`, 200, ""),
 		post("/groups", `{"name":"{p}g"}`, 201, "").save("g"), post("/groups/{g}/children", `{"name":"{p}gc"}`, 201, "").save("gc"),
 		put("/groups/{gc}", `{"name":"{p}gc2"}`, 204, ""), post("/groups/{g}/role-mappings/realm", `[{"id":"{rid}","name":"{p}r"}]`, 204, ""),
 		put("/users/{u1}/groups/{gc}", "", 204, ""),
