@@ -36,9 +36,16 @@ var userEventTypes = []string{
 	"REGISTER", "DELETE_ACCOUNT", "UPDATE_PROFILE", "UPDATE_EMAIL", "VERIFY_EMAIL", "UPDATE_CREDENTIAL", "REMOVE_CREDENTIAL",
 	"UPDATE_PASSWORD", "UPDATE_TOTP", "REMOVE_TOTP", "RESET_PASSWORD", "FEDERATED_IDENTITY_LINK", "REMOVE_FEDERATED_IDENTITY",
 	"FEDERATED_IDENTITY_OVERRIDE_LINK", "IDENTITY_PROVIDER_FIRST_LOGIN", "IDENTITY_PROVIDER_LOGIN", "CUSTOM_REQUIRED_ACTION",
-	"USER_DISABLED_BY_PERMANENT_LOCKOUT",
-	"VERIFY_PROFILE", "EXECUTE_ACTIONS", "EXECUTE_ACTION_TOKEN",
+	"IDENTITY_PROVIDER_POST_LOGIN", "IDENTITY_PROVIDER_LINK_ACCOUNT", "USER_DISABLED_BY_PERMANENT_LOCKOUT", "VERIFY_PROFILE", "EXECUTE_ACTIONS",
+	"EXECUTE_ACTION_TOKEN", "INVITE_ORG", loginEvent,
 }
+
+// loginEvent changes an account only where an identity provider's data comes
+// in with it.
+const (
+	loginEvent     = "LOGIN"
+	brokeredDetail = "identity_provider"
+)
 
 // clockSkew is how far the clocks of a cluster's servers may differ.
 const clockSkew = 10 * time.Second
@@ -91,7 +98,9 @@ type adminEventRep struct {
 
 type userEventRep struct {
 	witness
-	User string `json:"userId"`
+	Type    string            `json:"type"`
+	User    string            `json:"userId"`
+	Details map[string]string `json:"details"`
 }
 
 // retention is how the realm keeps its events.
@@ -253,14 +262,22 @@ func (r *feedReader) stillThere(ctx context.Context, what, path string, w witnes
 	if w.ID == "" || w.Time <= oldest {
 		return nil
 	}
-	found := false
 	at := strconv.FormatInt(w.Time, 10)
-	q := url.Values{"dateFrom": {at}, "dateTo": {at}, "first": {"0"}, "max": {"1000"}}
-	err := list(ctx, r.target.http, "look for the cursor's event", path, q, func(e witness) error { found = found || e.ID == w.ID; return nil })
-	if err == nil && !found {
-		return &load.FeedError{Why: what + " were cleared since the cursor", Next: fullInstead}
+	for first := 0; ; first += eventPage {
+		n, found := 0, false
+		q := url.Values{"dateFrom": {at}, "dateTo": {at}, "first": {strconv.Itoa(first)}, "max": {strconv.Itoa(eventPage)}}
+		err := list(ctx, r.target.http, "look for the cursor's event", path, q, func(e witness) error {
+			n++
+			found = found || e.ID == w.ID
+			return nil
+		})
+		switch {
+		case err != nil || found:
+			return err
+		case n < eventPage:
+			return &load.FeedError{Why: what + " were cleared since the cursor", Next: fullInstead}
+		}
 	}
-	return err
 }
 
 // pages reads a log to its end, oldest first. It goes on from the time of the
@@ -297,7 +314,7 @@ func pages[E any](ctx context.Context, r *feedReader, what, path string, q url.V
 
 func (r *feedReader) userEvents(ctx context.Context) error {
 	return pages(ctx, r, "user events", "/events", url.Values{"type": userEventTypes}, func(e userEventRep) int64 { return e.Time }, func(e userEventRep) error {
-		if e.User != "" {
+		if e.User != "" && (e.Type != loginEvent || e.Details[brokeredDetail] != "") {
 			r.out.Users[e.User] = true
 		}
 		return nil

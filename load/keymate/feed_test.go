@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -169,4 +170,32 @@ func TestChangesInPages(t *testing.T) {
 	if len(got.Users) != people {
 		t.Errorf("%d changed users, want %d", len(got.Users), people)
 	}
+	if got, err = w.target.Changes(w.ctx, got.Next); err != nil || len(got.Users) != people { // they are within the time that requests may take
+		t.Errorf("on from there: %d changed users, %v", len(got.Users), err)
+	}
+}
+
+// A login changes an account where an identity provider's data comes with it.
+func TestChangesByLogin(t *testing.T) {
+	w := onSandbox(t, shortTransactions)
+	w.eventsOn()
+	cursor := w.mark()
+	target := w.open(func(c *keymate.Config) { c.Transport = logins(`[{"id":"1","time":1,"type":"LOGIN","userId":"plain","details":{"username":"a"}},
+		{"id":"2","time":2,"type":"LOGIN","userId":"brokered","details":{"identity_provider":"legacy"}},
+		{"id":"3","time":3,"type":"UPDATE_PROFILE","userId":"edited"},{"id":"4","time":4,"type":"REGISTER"}]`) })
+	got, err := target.Changes(w.ctx, cursor)
+	w.must(err)
+	if diff := cmp.Diff(map[string]bool{"brokered": true, "edited": true}, got.Users); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// logins answers for the realm's user events.
+type logins string
+
+func (l logins) RoundTrip(r *http.Request) (*http.Response, error) {
+	if !strings.HasSuffix(r.URL.Path, "/events") || r.URL.Query().Get("max") == "1" {
+		return http.DefaultTransport.RoundTrip(r)
+	}
+	return &http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(strings.NewReader(string(l))), Header: http.Header{}, Request: r}, nil
 }
