@@ -314,18 +314,47 @@ func TestDriftBaseMoved(t *testing.T) {
 	if r := d.finish(cmd); r.code != -1 {
 		t.Fatalf("was not killed: exit code %d\n%s", r.code, r.stderr)
 	}
-	path := filepath.Join(d.dir, "legacy.ldif")
-	data, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	changed := strings.Replace(string(data), "\ntitle: ", "\ntitle: Chief ", 20)
-	if err := os.WriteFile(path, []byte(changed), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	d.editSource()
 	d.must("run", "--apply")
 	d.refused([]string{"--resume"}, "was loaded meanwhile", "start a new one")
 	d.drift(0)
+}
+
+// editSource gives some people another title in the legacy system.
+func (d *driftSite) editSource() {
+	d.t.Helper()
+	path := filepath.Join(d.dir, "legacy.ldif")
+	data, err := os.ReadFile(path)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	changed := strings.Replace(string(data), "\ntitle: ", "\ntitle: Chief ", 20)
+	if err := os.WriteFile(path, []byte(changed), 0o644); err != nil {
+		d.t.Fatal(err)
+	}
+}
+
+// What a run has written and not confirmed yet shows as drift, with the run.
+func TestDriftWhileARunIsUnderWay(t *testing.T) {
+	t.Parallel()
+	d := newDriftSite(t, 150)
+	d.editSource()
+	cmd := d.command("run", "--apply")
+	cmd.Env = append(cmd.Env, killVariable+"=load true")
+	if r := d.finish(cmd); r.code != -1 {
+		t.Fatalf("was not killed: exit code %d\n%s", r.code, r.stderr)
+	}
+	rec, err := pipelines.ReadRecord(t.Context(), d.store(), "latest")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := d.drift(1); got.Scope.Holder != rec.ID || got.Differences == 0 {
+		t.Errorf("%d differences, held by %q, want some by run %s", got.Differences, got.Scope.Holder, rec.ID)
+	}
+	d.must("resume")
+	if got := d.drift(0); got.Scope.Holder != "" {
+		t.Errorf("held by %q after the run", got.Scope.Holder)
+	}
 }
 
 // Keys that nobody knows are named with their place.
