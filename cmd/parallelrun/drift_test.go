@@ -305,6 +305,29 @@ func TestDriftKilledAndResumed(t *testing.T) {
 	d.refused([]string{"--resume"}, "none of target sandbox stopped")
 }
 
+// A drift that the target stopped says how to go on, and does.
+func TestDriftStoppedByTheTarget(t *testing.T) {
+	t.Parallel()
+	d := newDriftSite(t, 150)
+	var n atomic.Int64
+	d.server.SetFault(func(r *http.Request) sandbox.Fault {
+		if strings.Contains(r.URL.RawQuery, "search=id") && n.Add(1) > 5 {
+			return sandbox.Fault{Status: http.StatusForbidden}
+		}
+		return sandbox.Fault{}
+	})
+	cmd := d.command("drift")
+	cmd.Env = append(cmd.Env, partVariable+"=20")
+	r := d.finish(cmd)
+	if r.code != 2 || !strings.Contains(r.stderr, "stopped; `parallelrun drift --resume ") || r.stdout != "" {
+		t.Errorf("exit code %d\n%s\n%s", r.code, r.stdout, r.stderr)
+	}
+	d.server.SetFault(nil)
+	if got := d.drift(0, "--resume"); got.Scope.Users != got.Scope.UsersBase {
+		t.Errorf("scope %+v", got.Scope)
+	}
+}
+
 // A drift does not go on once the target was loaded: our own writes are none.
 func TestDriftBaseMoved(t *testing.T) {
 	t.Parallel()

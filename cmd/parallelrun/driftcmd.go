@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/parallelrun/parallelrun/internal/ui"
+	"github.com/parallelrun/parallelrun/load"
 	"github.com/parallelrun/parallelrun/pipelines"
 )
 
@@ -104,7 +105,9 @@ func (a *app) drift(ctx context.Context, r *pipelines.Runner, f driftFlags, args
 // finishDrift prints a drift and turns it into the command's error.
 func (a *app) finishDrift(d *pipelines.Drift, err error) error {
 	if err != nil {
-		if s, ok := errors.AsType[*pipelines.DriftStoppedError](err); ok && exitCode(err) != ui.Refused {
+		_, refused := errors.AsType[*ui.Failure](err)
+		_, blind := errors.AsType[*load.FeedError](err)
+		if s, ok := errors.AsType[*pipelines.DriftStoppedError](err); ok && !refused && !blind {
 			a.notef("drift %s stopped; `parallelrun drift --resume %s` goes on", s.ID, s.ID)
 		}
 		return err
