@@ -126,6 +126,7 @@ func (r *Runner) sameBase(ctx context.Context, rec driftRecord) error {
 
 // drift does what is not done yet, and compares.
 func (r *Runner) drift(ctx context.Context, rec driftRecord, base *snapshots.Snapshot, rows int) (_ *Drift, err error) {
+	d := &drifter{Runner: r, rec: rec, base: base}
 	e := r.engine(rec.ID)
 	finished, err := e.Done(ctx, stepDone, nil)
 	if err != nil {
@@ -141,45 +142,47 @@ func (r *Runner) drift(ctx context.Context, rec driftRecord, base *snapshots.Sna
 			return nil, err
 		}
 	}
-	profile, err := r.Target.Preflight(ctx)
-	if err != nil {
+	if d.profile, err = r.Target.Preflight(ctx); err != nil {
 		return nil, err
 	}
-	d := &drifter{Runner: r, rec: rec, base: base, profile: profile}
 	if d.ids, err = load.ReadIDMap(ctx, base); err != nil {
 		return nil, err
 	}
-	if err := e.Do(ctx, Step{Name: stepSelect, Run: func(ctx context.Context) (any, error) { return d.choose(ctx) }}, &d.chosen); err != nil {
-		return nil, err
-	}
-	if d.chosen.File != "" {
-		if d.users, err = r.readIDs(ctx, rec.ID, d.chosen.File); err != nil {
-			return nil, err
-		}
-	}
-	seen := driftSeen{}
-	merged, err := e.Done(ctx, stepMerge, &seen)
+	seen, err := d.observe(ctx, e)
 	if err != nil {
 		return nil, err
-	}
-	if !merged {
-		if err := d.look(ctx); err != nil {
-			return nil, err
-		}
-		if err := e.Do(ctx, Step{Name: stepMerge, Run: func(ctx context.Context) (any, error) { return d.merge(ctx) }}, &seen); err != nil {
-			return nil, err
-		}
 	}
 	if !finished {
 		if err := r.sameBase(ctx, rec); err != nil {
 			return nil, err
 		}
 	}
-	out, err := d.compare(ctx, seen, rows)
+	out, err := d.compare(ctx, *seen, rows)
 	if err != nil {
 		return nil, err
 	}
 	return out, e.Do(ctx, Step{Name: stepDone, Run: func(context.Context) (any, error) { return out, nil }}, nil)
+}
+
+// observe chooses whom to look at, looks, and merges what was seen.
+func (d *drifter) observe(ctx context.Context, e *Local) (*driftSeen, error) {
+	err := e.Do(ctx, Step{Name: stepSelect, Run: func(ctx context.Context) (any, error) { return d.choose(ctx) }}, &d.chosen)
+	if err != nil {
+		return nil, err
+	}
+	if d.chosen.File != "" {
+		if d.users, err = d.readIDs(ctx, d.rec.ID, d.chosen.File); err != nil {
+			return nil, err
+		}
+	}
+	seen := &driftSeen{}
+	if merged, err := e.Done(ctx, stepMerge, seen); merged || err != nil {
+		return seen, err
+	}
+	if err := d.look(ctx); err != nil {
+		return nil, err
+	}
+	return seen, e.Do(ctx, Step{Name: stepMerge, Run: func(ctx context.Context) (any, error) { return d.merge(ctx) }}, seen)
 }
 
 // DriftStoppedError is a drift that did not come to its end; what it has seen
