@@ -165,7 +165,7 @@ func (m *Manifest) BrakeErr() error {
 type brakes struct {
 	o      BrakeOptions
 	counts map[brakeKey]*brakeCount
-	places places
+	places whereabouts
 }
 
 type brakeKey struct {
@@ -185,7 +185,7 @@ func newBrakes(o BrakeOptions) *brakes {
 	if o.Limits == nil {
 		o.Limits = DefaultBrakeLimits()
 	}
-	return &brakes{o: o, counts: map[brakeKey]*brakeCount{}, places: newPlaces()}
+	return &brakes{o: o, counts: map[brakeKey]*brakeCount{}, places: newWhereabouts()}
 }
 
 // add counts an operation under each of its kinds that has a limit.
@@ -222,7 +222,7 @@ func (b *brakes) passed(inBase func(table string) int64, counts Counts) []Brake 
 		limit, _ := b.o.limit(k.table, k.kind)
 		if of := inBase(k.table); limit.passed(c.rows, of) {
 			out = append(out, Brake{Table: k.table, What: k.kind, Count: c.rows, Of: of, Limit: limit.String(),
-				Causes: mostFrequent(c.reasons), Departments: mostFrequent(c.departments), Sources: b.o.Sources[k.table]})
+				Causes: topReasons(c.reasons), Departments: topReasons(c.departments), Sources: b.o.Sources[k.table]})
 		}
 	}
 	if br, ok := emptied(inBase(schemas.Users), counts.of(schemas.Users)); ok {

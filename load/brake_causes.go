@@ -78,9 +78,9 @@ func reasons(op *Operation, k BrakeKind) []string {
 // topCauses is how many causes a brake names.
 const topCauses = 3
 
-// mostFrequent returns the most frequent causes; equal ones in the order of
+// topReasons returns the most frequent causes; equal ones in the order of
 // their names, so that a plan made again is the same.
-func mostFrequent(counts map[string]int64) []Cause {
+func topReasons(counts map[string]int64) []Cause {
 	var out []Cause
 	for _, r := range slices.Sorted(maps.Keys(counts)) {
 		out = append(out, Cause{Reason: r, Count: counts[r]})
@@ -89,9 +89,9 @@ func mostFrequent(counts map[string]int64) []Cause {
 	return out[:min(topCauses, len(out))]
 }
 
-// places knows the departments by name, and who is being planned. Departments
+// whereabouts knows the departments by name, and who is being planned. Departments
 // and organizations fit in memory, users do not.
-type places struct {
+type whereabouts struct {
 	names                    map[schemas.RowID]string
 	person                   *person
 	organization, department int // columns of memberships
@@ -99,14 +99,14 @@ type places struct {
 
 const noDepartment = "no department"
 
-func newPlaces() places {
+func newWhereabouts() whereabouts {
 	m := schemas.Entities()[schemas.Memberships]
-	return places{names: map[schemas.RowID]string{}, organization: m.Column("organization"), department: m.Column("department")}
+	return whereabouts{names: map[schemas.RowID]string{}, organization: m.Column("organization"), department: m.Column("department")}
 }
 
 // know takes the names of structure rows, of base and then of desired. Tables
 // come parents first.
-func (p *places) know(states []*structState) {
+func (p *whereabouts) know(states []*structState) {
 	for _, st := range states {
 		for _, rows := range []map[schemas.RowID]schemas.Row{st.base, st.desired} {
 			for id := range rows {
@@ -117,7 +117,7 @@ func (p *places) know(states []*structState) {
 	}
 }
 
-func (p *places) name(shape *schemas.Table, row *schemas.Row) string {
+func (p *whereabouts) name(shape *schemas.Table, row *schemas.Row) string {
 	switch shape.Name {
 	case schemas.Organizations:
 		return text(cell(shape, row, "alias"))
@@ -132,7 +132,7 @@ func (p *places) name(shape *schemas.Table, row *schemas.Row) string {
 
 // of says where an operation's row belongs: a structure row is its own place, a
 // membership has one, a user those of all its memberships.
-func (p *places) of(op *Operation) []string {
+func (p *whereabouts) of(op *Operation) []string {
 	if op.Table != schemas.Users && op.Table != schemas.Credentials && op.Table != schemas.Memberships {
 		return []string{cmp.Or(p.names[op.ID], op.Key)}
 	}
@@ -160,7 +160,7 @@ func (p *places) of(op *Operation) []string {
 	return asSet(out)
 }
 
-func (p *places) membership(m *schemas.Row) string {
+func (p *whereabouts) membership(m *schemas.Row) string {
 	if id, ok := ref(m.Values[p.department]); ok {
 		return cmp.Or(p.names[id], "a department that is gone")
 	}

@@ -26,9 +26,9 @@ type DriftOptions struct {
 // ErrNoBase means that nothing was ever confirmed in the target: load it first.
 var ErrNoBase = errors.New("nothing was ever loaded into the target")
 
-// ErrBaseMoved means that the target was loaded while a drift was under way:
+// ErrDriftStale means that the target was loaded while a drift was under way:
 // what it saw can't be compared. Start it anew.
-var ErrBaseMoved = errors.New("the target was loaded meanwhile")
+var ErrDriftStale = errors.New("the target was loaded meanwhile")
 
 // Steps of a drift, beside stepDone.
 const (
@@ -119,7 +119,7 @@ func (r *Runner) sameBase(ctx context.Context, rec driftRecord) error {
 		return err
 	}
 	if now == nil || now.Digest() != rec.Base {
-		return &ui.Failure{Code: ui.Refused, Err: fmt.Errorf("drift %s of target %s: %w", rec.ID, rec.Target, ErrBaseMoved), Next: "start a new one with `parallelrun drift`"}
+		return &ui.Failure{Code: ui.Refused, Err: fmt.Errorf("drift %s of target %s: %w", rec.ID, rec.Target, ErrDriftStale), Next: "start a new one with `parallelrun drift`"}
 	}
 	return nil
 }

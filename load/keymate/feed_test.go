@@ -180,9 +180,11 @@ func TestChangesByLogin(t *testing.T) {
 	w := onSandbox(t, shortTransactions)
 	w.eventsOn()
 	cursor := w.mark()
-	target := w.open(func(c *keymate.Config) { c.Transport = logins(`[{"id":"1","time":1,"type":"LOGIN","userId":"plain","details":{"username":"a"}},
+	target := w.open(func(c *keymate.Config) {
+		c.Transport = logins(`[{"id":"1","time":1,"type":"LOGIN","userId":"plain","details":{"username":"a"}},
 		{"id":"2","time":2,"type":"LOGIN","userId":"brokered","details":{"identity_provider":"legacy"}},
-		{"id":"3","time":3,"type":"UPDATE_PROFILE","userId":"edited"},{"id":"4","time":4,"type":"REGISTER"}]`) })
+		{"id":"3","time":3,"type":"UPDATE_PROFILE","userId":"edited"},{"id":"4","time":4,"type":"REGISTER"}]`)
+	})
 	got, err := target.Changes(w.ctx, cursor)
 	w.must(err)
 	if diff := cmp.Diff(map[string]bool{"brokered": true, "edited": true}, got.Users); diff != "" {
