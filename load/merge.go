@@ -18,6 +18,8 @@ type merger struct {
 	restore *RestoreOptions
 	// decisions are a person's on conflicts; nil for none.
 	decisions *decisions
+	// why, if set, is told of each column once it is settled.
+	why func(m *merger, out *merged, i int, s cellState)
 }
 
 // merged is what became of one row.
@@ -64,6 +66,9 @@ func (m *merger) merge(base, desired, observed *schemas.Row) merged {
 			s.observed, s.seen = observed.Values[i], true
 		}
 		m.column(&out, i, s)
+		if m.why != nil {
+			m.why(m, &out, i, s)
+		}
 	}
 	slices.Sort(out.changed)
 	out.widens = asSet(out.widens)

@@ -43,7 +43,7 @@ func (p *planner) users(ctx context.Context) error {
 	streams := slices.Concat(base, desired, observed, rejectedStreams(p.in.Desired), scopeStreams(p.in.Observed), p.in.Reach.streams(), []stream{idStream(p.in.Base)})
 	progress := orSilent(p.in.Progress)
 	progress.Total(StepPlan, max(p.in.Desired.Rows(schemas.Users), p.in.Base.Rows(schemas.Users)))
-	for x, err := range people(ctx, streams, schemas.RowID{}, schemas.RowID{}) {
+	for x, err := range people(ctx, streams, p.from, p.to) {
 		if err != nil {
 			return err
 		}
@@ -64,7 +64,7 @@ func (p *planner) merger(table string, base, seen map[string]columns) merger {
 
 // mergerOf merges a table by the plan's rules.
 func (p *planner) mergerOf(shape *schemas.Table, base, seen columns) merger {
-	return merger{shape: shape, base: base, seen: seen, allow: p.allow, owners: p.in.Options.Ownership.of(shape), restore: p.in.Options.Restore, decisions: p.decisions}
+	return merger{shape: shape, base: base, seen: seen, allow: p.allow, owners: p.in.Options.Ownership.of(shape), restore: p.in.Options.Restore, decisions: p.decisions, why: p.why}
 }
 
 // person plans one user.

@@ -101,6 +101,11 @@ type planner struct {
 	uses    map[schemas.RowID]int
 	gone    []leaver
 	seq     int64
+
+	// from and to bound the users, and why is told of merges: Explain plans one
+	// user.
+	from, to schemas.RowID
+	why      func(m *merger, out *merged, i int, s cellState)
 }
 
 func newPlanner(in PlanInput, out RowWriter) (*planner, error) {

@@ -22,6 +22,7 @@ type rowView struct {
 	row    schemas.Row
 	item   string
 	active bool // item is set
+	trace  *tracer
 }
 
 // ResolveName implements cel.Activation.

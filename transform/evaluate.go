@@ -18,6 +18,7 @@ type evaluator struct {
 	m         *Mapping
 	namespace string
 	lowerCase bool
+	trace     *tracer // nil but for an Explainer
 }
 
 // sourceTable is one legacy table of a run.
@@ -52,7 +53,7 @@ func (src *sourceTable) unreadable(r *rule, row schemas.Row) []string {
 // row yields the candidates of one legacy row. None means that no rule takes
 // it; taken lists the rules that do.
 func (ev *evaluator) row(src *sourceTable, row schemas.Row) (out []*candidate, taken []*rule) {
-	v := &rowView{table: &src.table, row: row}
+	v := &rowView{table: &src.table, row: row, trace: ev.trace}
 	for _, r := range src.rules {
 		takes, err := boolOf(r.where, v, true)
 		if err == nil && !takes {
@@ -107,7 +108,7 @@ func (ev *evaluator) rule(src *sourceTable, r *rule, v *rowView) []*candidate {
 	items, _ := x.([]string)
 	var out []*candidate
 	for _, item := range items {
-		out = append(out, ev.candidate(src, r, &rowView{table: v.table, row: v.row, item: item, active: true}))
+		out = append(out, ev.candidate(src, r, &rowView{table: v.table, row: v.row, item: item, active: true, trace: v.trace}))
 	}
 	return out
 }

@@ -52,8 +52,11 @@ var wantNames = map[want]string{
 // expr is a compiled expression.
 type expr struct {
 	source string
-	want   want
-	prg    cel.Program
+	// path and line say where in the mapping it stands.
+	path string
+	line int
+	want want
+	prg  cel.Program
 	// constant holds the value of expressions that read nothing.
 	constant any
 	fixed    bool
@@ -108,7 +111,7 @@ func (c *compiler) compile(n *node, path string, w want, item bool) *expr {
 		return nil
 	}
 	if n.kind == mapNode {
-		return c.constant(n.get("constant"), path, w)
+		return c.constant(n.get("constant"), path, n.line, w)
 	}
 	env := c.env
 	if item {
@@ -130,7 +133,7 @@ func (c *compiler) compile(n *node, path string, w want, item bool) *expr {
 		c.ps.at(n, path, "", "expression can't be prepared: %v", err)
 		return nil
 	}
-	e := &expr{source: n.text, want: w, prg: prg, reads: readsOf(ast)}
+	e := &expr{source: n.text, path: path, line: n.line, want: w, prg: prg, reads: readsOf(ast)}
 	e.cells = c.cells(&e.reads)
 	return e
 }
@@ -148,8 +151,8 @@ func (c *compiler) cells(r *reads) []cellRef {
 	return out
 }
 
-func (c *compiler) constant(n *node, path string, w want) *expr {
-	e := &expr{want: w, fixed: true}
+func (c *compiler) constant(n *node, path string, line int, w want) *expr {
+	e := &expr{path: path, line: line, want: w, fixed: true}
 	var err error
 	if n == nil {
 		err = errors.New("want {constant: value}")
@@ -338,6 +341,14 @@ func isEmptyParam(t *cel.Type) bool {
 // []string, map[string][]string, []*secret; times as int64 microseconds; nil
 // for null and for empty text.
 func (e *expr) eval(v *rowView) (any, error) {
+	x, err := e.value(v)
+	if v.trace != nil {
+		v.trace.evaluated(e, v, x, err)
+	}
+	return x, err
+}
+
+func (e *expr) value(v *rowView) (any, error) {
 	if e.fixed {
 		return e.constant, nil
 	}

@@ -231,7 +231,7 @@ func (l *loader) loadLookups(n *node) error {
 }
 
 func (l *loader) rule(n *node, path string, e *entity, parent *rule) (*rule, error) {
-	r := &rule{entity: e, name: n.str("rule")}
+	r := &rule{entity: e, name: n.str("rule"), path: path, line: n.line}
 	if parent != nil {
 		r.from, r.nested = parent.from, true
 	} else if r.from = l.table(n.get("from"), path+".from"); r.from == nil {

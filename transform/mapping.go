@@ -129,6 +129,8 @@ type rule struct {
 	nested     bool
 	entity     *entity
 	name       string
+	path       string // in the mapping, as users[0]
+	line       int
 	from       *schemas.Table
 	where      *expr
 	exclude    []excludeRule
