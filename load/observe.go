@@ -156,7 +156,7 @@ func (s *observedSink) finish() error {
 		if len(s.keep[table]) == 0 {
 			continue
 		}
-		if err := s.write(schemas.Scope, schemas.Row{ID: structureMark(table), Key: "*", Values: []any{table, true}}); err != nil {
+		if err := s.write(schemas.Scope, schemas.Row{ID: StructureMark(table), Key: "*", Values: []any{table, true}}); err != nil {
 			return err
 		}
 	}

@@ -93,7 +93,7 @@ func (p *planner) readStructure(ctx context.Context, table string) (*structState
 // lookedAt says whether the observation covers a structure table.
 func (p *planner) lookedAt(ctx context.Context, table string) (bool, error) {
 	scope := schemas.ScopeTable()
-	mark := structureMark(table)
+	mark := StructureMark(table)
 	r := newReader(p.in.Observed, &scope)
 	for row, err := range r.scan(ctx, mark, schemas.RowID{}) {
 		return err == nil && row.ID == mark, err
@@ -101,9 +101,9 @@ func (p *planner) lookedAt(ctx context.Context, table string) (bool, error) {
 	return false, nil
 }
 
-// structureMark is the scope's row that says that a whole structure table was
+// StructureMark is the scope's row that says that a whole structure table was
 // looked at.
-func structureMark(table string) schemas.RowID { return schemas.NewRowID("scope", table, "*") }
+func StructureMark(table string) schemas.RowID { return schemas.NewRowID("scope", table, "*") }
 
 // notOurs notes what stands in the target beside our rows: names that are
 // taken, and parents that are in use.

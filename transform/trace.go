@@ -1,6 +1,7 @@
 package transform
 
 import (
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -171,7 +172,7 @@ func (x *Explainer) Candidates(table string, row schemas.Row) []*Candidate {
 
 func (x *Explainer) ruleTrace(tr *tracer, r *rule, takes bool, made []*candidate) RuleTrace {
 	mine := slices.DeleteFunc(slices.Clone(made), func(c *candidate) bool { return c.rule != r })
-	return RuleTrace{Name: r.name, Entity: r.entity.name, File: x.ev.m.file, Line: r.line, Nested: r.nested, Takes: takes,
+	return RuleTrace{Name: r.name, Entity: r.entity.name, File: filepath.Base(x.ev.m.file), Line: r.line, Nested: r.nested, Takes: takes,
 		Steps: tr.of(r), Candidates: x.shown(mine)}
 }
 
@@ -346,4 +347,28 @@ func (t *tracer) of(r *rule) steps {
 // refused says that the rule's condition was false.
 func (l steps) refused() bool {
 	return slices.ContainsFunc(l, func(s Step) bool { return s.Place == "where" && s.Value == false })
+}
+
+// Answers says whether lookups know a legacy row under a reference's value.
+func (x *Explainer) Answers(table string, row schemas.Row, ref Reference) bool {
+	src := x.sources[table]
+	if src == nil {
+		return false
+	}
+	v := &rowView{table: &src.table, row: row}
+	for _, l := range src.lookups {
+		if !slices.Contains(ref.Lookups, l.name) {
+			continue
+		}
+		y, err := l.by.eval(v)
+		if err != nil {
+			continue
+		}
+		for _, s := range attributeValues(y) {
+			if slices.Contains(ref.Values, l.match.normalize(s)) {
+				return true
+			}
+		}
+	}
+	return false
 }

@@ -25,6 +25,7 @@ var commands = []func(*app) *cobra.Command{
 	newWaves,
 	newRuns,
 	newAccess,
+	newExplain,
 	newSnapshots,
 	newCheckpoint,
 	newSandbox,
