@@ -26,6 +26,7 @@ var commands = []func(*app) *cobra.Command{
 	newRuns,
 	newAccess,
 	newExplain,
+	newRunbook,
 	newSnapshots,
 	newCheckpoint,
 	newSandbox,

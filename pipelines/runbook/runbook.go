@@ -1,0 +1,157 @@
+// Package runbook writes the rollback runbook of one migration: how to pause and
+// continue, how to route people back to legacy, how to restore and retry, each
+// with the exact commands for this configuration.
+//
+// Nouns: Data is what is known of a migration when the runbook is written; a
+// procedure is one of the three chapters, and says what it can't do.
+//
+// Start with Write.
+package runbook
+
+import (
+	_ "embed"
+	"fmt"
+	"io"
+	"strings"
+	"text/template"
+	"time"
+	"unicode"
+)
+
+// Data is what a runbook is written from.
+type Data struct {
+	// Written is when.
+	Written time.Time
+	// Config is the path of the configuration as commands shall name it, and
+	// Store the store's place. StoreFlag says that commands must name it, too.
+	Config    string
+	Store     string
+	StoreFlag bool
+	// Migration, and whether commands must name it because there are several.
+	Migration     string
+	MigrationFlag bool
+	Source        string
+	Target        string
+	TargetAt      string // realm and URL, for people
+	Refs          []Ref  // names of the migration's snapshots
+	Waves         []string
+	Checkpoints   []string // the newest last
+	Runs          []Run    // the newest last
+	Holder        string   // who holds the target's lease; empty: nobody
+	Codes         []Code   // exit codes
+	AllowWords    []string
+}
+
+// Ref is a name in the store and what it stands for; Digest is empty where it
+// does not exist yet.
+type Ref struct{ Name, What, Digest string }
+
+// Run is one run.
+type Run struct{ ID, State, LastStep, Started string }
+
+// Code is an exit code with its meaning.
+type Code struct {
+	Code    int
+	Meaning string
+}
+
+//go:embed runbook.md.tmpl
+var text string
+
+// Write writes the runbook as Markdown.
+func Write(w io.Writer, d Data) error {
+	t, err := template.New("runbook").Funcs(template.FuncMap{
+		"cmd": d.command, "code": inCode, "join": strings.Join, "at": func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 UTC") },
+	}).Parse(text)
+	if err != nil {
+		return fmt.Errorf("runbook: %w", err)
+	}
+	return t.Execute(w, d)
+}
+
+// OfMigration are the commands that take --migration.
+var OfMigration = map[string]bool{
+	"plan": true, "load": true, "run": true, "resume": true, "verify": true, "explain": true, "drift": true,
+	"restore": true, "undo": true,
+}
+
+// command is a command line to copy: with what names this configuration.
+func (d Data) command(line string) string {
+	out := "parallelrun " + line
+	if d.Config != "migration.yaml" {
+		out += " --config " + quote(d.Config)
+	}
+	if d.StoreFlag {
+		out += " --store " + quote(d.Store)
+	}
+	if name, _, _ := strings.Cut(line, " "); d.MigrationFlag && OfMigration[name] {
+		out += " --migration " + quote(d.Migration)
+	}
+	return out
+}
+
+// quote makes one word of a text for a shell.
+func quote(s string) string {
+	plain := func(r rune) bool {
+		return r < unicode.MaxASCII && (unicode.IsLetter(r) || unicode.IsDigit(r)) || strings.ContainsRune("/._-+:@%", r)
+	}
+	if s != "" && strings.IndexFunc(s, func(r rune) bool { return !plain(r) }) < 0 {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+}
+
+// inCode keeps a name from outside within its code span and its table cell.
+func inCode(s string) string {
+	s = strings.Map(func(r rune) rune {
+		if r == '`' || r == '|' || !unicode.IsPrint(r) {
+			return '?'
+		}
+		return r
+	}, s)
+	return "`" + s + "`"
+}
+
+// Latest is the newest run.
+func (d Data) Latest() (r Run) {
+	if len(d.Runs) > 0 {
+		r = d.Runs[len(d.Runs)-1]
+	}
+	return r
+}
+
+// Stopped is the newest run that did not come to its end, its id empty if there
+// is none.
+func (d Data) Stopped() (r Run) {
+	for _, x := range d.Runs {
+		if x.State == "stopped" {
+			r = x
+		}
+	}
+	return r
+}
+
+// RunWord, WaveWord and CheckpointWord are arguments for commands: a real one
+// where there is one, else a word in capitals to be replaced.
+func (d Data) RunWord() string {
+	if s := d.Stopped(); s.ID != "" {
+		return s.ID
+	}
+	return "RUN"
+}
+
+// WaveWord is the first wave, or WAVE.
+func (d Data) WaveWord() string {
+	if len(d.Waves) > 0 {
+		return quote(d.Waves[0])
+	}
+	return "WAVE"
+}
+
+// CheckpointWord is the newest checkpoint, or CHECKPOINT.
+func (d Data) CheckpointWord() string {
+	if n := len(d.Checkpoints); n > 0 {
+		return quote(d.Checkpoints[n-1])
+	}
+	return "CHECKPOINT"
+}
