@@ -92,7 +92,11 @@ func (r *Runner) newExplainer(ctx context.Context, o ExplainOptions) (*explainin
 	if err := x.openSnapshots(ctx); err != nil {
 		return nil, err
 	}
-	if x.ids, err = load.ReadIDMap(ctx, x.base); err != nil {
+	now, err := r.base(ctx) // the newest knows the most ids
+	if err != nil {
+		return nil, err
+	}
+	if x.ids, err = load.ReadIDMap(ctx, orEmpty(now)); err != nil {
 		return nil, err
 	}
 	x.out = &Explanation{Run: rec.ID, Migration: rec.Migration, Source: rec.Source, Target: rec.Target, Table: o.Table, Key: o.Key,

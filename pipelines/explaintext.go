@@ -153,7 +153,10 @@ func (e *Explanation) projectionText(p *ui.Page, x *ExplainedEntity) {
 			said[line] = true
 		}
 	}
-	if len(said) == 0 {
+	switch {
+	case x.Class != "stands":
+		p.Line("  nothing: the row does not stand")
+	case len(said) == 0:
 		p.Line("  every field is carried as it is")
 	}
 }
@@ -240,10 +243,13 @@ func (f *ExplainedFinding) more() string {
 }
 
 func (x *ExplainedEntity) targetText(p *ui.Page) {
-	if x.TargetID != "" {
-		p.Line("6 target: id %s", x.TargetID)
-	} else {
+	switch {
+	case x.TargetID == "":
 		p.Line("6 target: no id is known")
+	case x.Seen != nil && x.Seen.There:
+		p.Line("6 target: id %s", x.TargetID)
+	default:
+		p.Line("6 target: id %s, once it is there", x.TargetID)
 	}
 	if x.Seen != nil {
 		x.Seen.text(p, "observed snapshot "+x.Seen.Snapshot)
