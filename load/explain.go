@@ -464,11 +464,12 @@ func StoredOperations(ctx context.Context, m *Manifest, files Files, table strin
 	var out []StoredOperation
 	for _, s := range Sections {
 		ranges := m.rangesOf(s)
-		if s == SectionStructure || s == SectionDeletes { // small, and ordered by depth
+		switch {
+		case s == SectionStructure || s == SectionDeletes: // small, and ordered by depth
 			ranges = slices.DeleteFunc(ranges, func(r Range) bool { return r.Table != table })
-		} else if table != schemas.Users {
+		case table != schemas.Users:
 			continue
-		} else {
+		default:
 			var err error
 			if ranges, err = near(ctx, m, files, ranges, id); err != nil {
 				return nil, err

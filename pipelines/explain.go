@@ -101,7 +101,10 @@ func (r *Runner) newExplainer(ctx context.Context, o ExplainOptions) (*explainin
 	}
 	x.out = &Explanation{Run: rec.ID, Migration: rec.Migration, Source: rec.Source, Target: rec.Target, Table: o.Table, Key: o.Key,
 		Plan: m.Digest, Legacy: x.legacy.Digest(), Desired: m.Desired, Base: m.Base, Observed: m.Observed, Effective: m.Effective}
-	return x, x.openRules(ctx)
+	if err := x.openRules(ctx); err != nil {
+		return nil, err
+	}
+	return x, nil
 }
 
 // plannedRun finds a run that has a plan.

@@ -286,7 +286,9 @@ func (x *explaining) now(ctx context.Context, f foundRow) (*ExplainedSight, erro
 	if err := x.Target.Observe(ctx, scope, sink); err != nil {
 		return nil, err
 	}
-	slices.SortFunc(sink.out.Rows, func(a, b ExplainedSightOfRow) int { return cmp.Or(cmp.Compare(b.Table, a.Table), cmp.Compare(a.Key, b.Key)) })
+	slices.SortFunc(sink.out.Rows, func(a, b ExplainedSightOfRow) int {
+		return cmp.Or(cmp.Compare(b.Table, a.Table), cmp.Compare(a.Key, b.Key))
+	})
 	return sink.out, nil
 }
 

