@@ -338,7 +338,7 @@ func (x *explaining) references(ctx context.Context, f foundRow, desired *schema
 	}
 	add := func(c *transform.Candidate, row *schemas.Row) error {
 		for _, r := range c.References {
-			l := ExplainedLookup{Of: c.Entity, Field: r.Field, Value: showAs(schemas.Strings, r.Values), Lookups: r.Lookups, Found: "nothing"}
+			l := ExplainedLookup{Of: c.Entity, Field: r.Field, Value: showAs(schemas.Strings, r.Values), Lookups: r.Lookups, Found: "(no desired row holds it)"}
 			if row != nil {
 				found, err := x.referred(ctx, c.Entity, r.Field, row)
 				if err != nil {
