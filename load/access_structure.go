@@ -94,7 +94,7 @@ func (d *accessDiff) structureRows(ctx context.Context, table string) (before, a
 // observes says whether an observation covers a structure table.
 func observes(ctx context.Context, observed Snapshot, table string) (bool, error) {
 	scope := schemas.ScopeTable()
-	row, err := newReader(observed, &scope).get(ctx, structureMark(table))
+	row, err := newReader(observed, &scope).get(ctx, StructureMark(table))
 	return row != nil, err
 }
 

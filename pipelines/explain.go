@@ -210,7 +210,7 @@ func (x *explaining) note(format string, args ...any) {
 
 // legacyID is the row id of a legacy row, as sources give it.
 func (x *explaining) legacyID(table, key string) schemas.RowID {
-	return schemas.NewRowID(x.rec.Namespace, "legacy:"+table, key)
+	return schemas.LegacyRowID(x.rec.Namespace, table, key)
 }
 
 // get reads one row of a snapshot, nil if there is none.
@@ -379,7 +379,7 @@ func (x *explaining) findOrigin(ctx context.Context, f *foundRow) error {
 		}
 		return false
 	}
-	origins := x.rules.Origins(f.entity)
+	origins := x.rules.SourceTables(f.entity)
 	for _, o := range origins {
 		row, err := get(ctx, x.legacy, o.Table, x.legacyID(o.Table, f.key))
 		if err != nil {
@@ -408,7 +408,7 @@ func (x *explaining) findOrigin(ctx context.Context, f *foundRow) error {
 
 // noRule takes the row that has the key but that no rule makes a row of the
 // entity from.
-func (x *explaining) noRule(ctx context.Context, f *foundRow, origins []transform.Origin) error {
+func (x *explaining) noRule(ctx context.Context, f *foundRow, origins []transform.SourceTable) error {
 	for _, o := range origins {
 		row, err := get(ctx, x.legacy, o.Table, x.legacyID(o.Table, f.key))
 		if err != nil {
@@ -470,7 +470,7 @@ func (x *explaining) findMerged(ctx context.Context) error {
 func (x *explaining) merge(ctx context.Context, f *foundRow) error {
 	own := f.candidate
 	group := []*transform.Candidate{own}
-	for _, o := range x.rules.Origins(schemas.Users) {
+	for _, o := range x.rules.SourceTables(schemas.Users) {
 		if !o.Merges {
 			continue
 		}

@@ -418,7 +418,7 @@ func (x *explaining) answersTo(ctx context.Context, entity string, id schemas.Ro
 	if err != nil || row == nil {
 		return false, err
 	}
-	for _, o := range x.rules.Origins(entity) {
+	for _, o := range x.rules.SourceTables(entity) {
 		source, err := get(ctx, x.legacy, o.Table, x.legacyID(o.Table, row.Key))
 		if err != nil {
 			return false, err

@@ -34,8 +34,8 @@ func NewExplainer(m *Mapping, tables []schemas.Table, namespace string, profile 
 	return x
 }
 
-// Origin is a legacy table that rows of an entity come from.
-type Origin struct {
+// SourceTable is a legacy table that rows of an entity come from.
+type SourceTable struct {
 	Table string
 	// Computed: a rule computes the key, so that a row is found only by looking
 	// at all of them.
@@ -44,17 +44,17 @@ type Origin struct {
 	Merges bool
 }
 
-// Origins lists where the rows of an entity come from, in the mapping's order.
-func (x *Explainer) Origins(entity string) []Origin {
-	var out []Origin
+// SourceTables lists where the rows of an entity come from, in the mapping's order.
+func (x *Explainer) SourceTables(entity string) []SourceTable {
+	var out []SourceTable
 	for _, r := range x.ev.m.rules {
 		if r.entity.name != entity {
 			continue
 		}
-		i := slices.IndexFunc(out, func(o Origin) bool { return o.Table == r.from.Name })
+		i := slices.IndexFunc(out, func(o SourceTable) bool { return o.Table == r.from.Name })
 		if i < 0 {
 			i = len(out)
-			out = append(out, Origin{Table: r.from.Name})
+			out = append(out, SourceTable{Table: r.from.Name})
 		}
 		out[i].Computed = out[i].Computed || r.key != nil
 		out[i].Merges = out[i].Merges || r.merge != nil

@@ -103,7 +103,7 @@ func (s *site) editUser(username string, edit func(map[string]any)) {
 			}
 			body, kind = strings.NewReader(string(data)), "application/json"
 		}
-		req, err := http.NewRequestWithContext(s.t.Context(), method, s.url()+path, body)
+		req, err := http.NewRequestWithContext(s.t.Context(), method, s.url+path, body)
 		if err != nil {
 			s.t.Fatal(err)
 		}
@@ -138,20 +138,6 @@ func (s *site) editUser(username string, edit func(map[string]any)) {
 	}
 	edit(users[0])
 	ask(http.MethodPut, fmt.Sprintf("/admin/realms/%s/users/%s", siteRealm, users[0]["id"]), nil, users[0], grant.Token, nil)
-}
-
-// url is where the site's configuration says that the target is.
-func (s *site) url() string {
-	s.t.Helper()
-	data, err := os.ReadFile(filepath.Join(s.dir, "migration.yaml"))
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	m := regexp.MustCompile(`(?m)^    url: (\S+)$`).FindSubmatch(data)
-	if m == nil {
-		s.t.Fatal("the configuration names no url")
-	}
-	return string(m[1])
 }
 
 func explainGen() legacygen.Config {

@@ -13,7 +13,7 @@ import (
 
 // coming are commands, and flags of commands, that runbooks name and this
 // program does not have yet. Whatever it has must not be listed.
-var coming = []string{"checkpoint", "drift", "restore", "undo", "waves", "run --wave"}
+var coming []string
 
 // Every command line of a runbook is one that this program takes: names, number
 // of arguments and flags.
