@@ -163,9 +163,10 @@ func (m *Manifest) BrakeErr() error {
 
 // brakes counts mass change while a plan is made.
 type brakes struct {
-	o      BrakeOptions
-	counts map[brakeKey]*brakeCount
-	places whereabouts
+	o        BrakeOptions
+	restores bool // desired is a checkpoint, not legacy
+	counts   map[brakeKey]*brakeCount
+	places   whereabouts
 }
 
 type brakeKey struct {
@@ -181,11 +182,11 @@ type brakeCount struct {
 	departments map[string]int64
 }
 
-func newBrakes(o BrakeOptions) *brakes {
+func newBrakes(o BrakeOptions, restores bool) *brakes {
 	if o.Limits == nil {
 		o.Limits = DefaultBrakeLimits()
 	}
-	return &brakes{o: o, counts: map[brakeKey]*brakeCount{}, places: newWhereabouts()}
+	return &brakes{o: o, restores: restores, counts: map[brakeKey]*brakeCount{}, places: newWhereabouts()}
 }
 
 // add counts an operation under each of its kinds that has a limit.
@@ -202,7 +203,7 @@ func (b *brakes) add(op *Operation) {
 			b.counts[key] = c
 		}
 		c.rows++
-		for _, r := range reasons(op, k) {
+		for _, r := range b.reasons(op, k) {
 			c.reasons[r]++
 		}
 		if where == nil {
@@ -222,10 +223,10 @@ func (b *brakes) passed(inBase func(table string) int64, counts Counts) []Brake 
 		limit, _ := b.o.limit(k.table, k.kind)
 		if of := inBase(k.table); limit.passed(c.rows, of) {
 			out = append(out, Brake{Table: k.table, What: k.kind, Count: c.rows, Of: of, Limit: limit.String(),
-				Causes: topReasons(c.reasons), Departments: topReasons(c.departments), Sources: b.o.Sources[k.table]})
+				Causes: topReasons(c.reasons), Departments: topReasons(c.departments), Sources: b.sources(k.table)})
 		}
 	}
-	if br, ok := emptied(inBase(schemas.Users), counts.of(schemas.Users)); ok {
+	if br, ok := emptied(inBase(schemas.Users), counts.of(schemas.Users)); ok && !b.restores {
 		br.Sources = b.o.Sources[schemas.Users]
 		out = append(out, br)
 	}

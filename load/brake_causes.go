@@ -43,8 +43,12 @@ var grantWords = map[string]string{
 }
 
 // reasons say why an operation is of a kind.
-func reasons(op *Operation, k BrakeKind) []string {
+func (b *brakes) reasons(op *Operation, k BrakeKind) []string {
 	switch {
+	case op.Gone && b.restores:
+		return []string{"not in the checkpoint"}
+	case b.restores:
+		return []string{"as in the checkpoint"}
 	case op.Gone:
 		return []string{"no longer in legacy"}
 	case k == BrakeCreates && slices.Contains(op.Widens, AllowRecreate):
@@ -168,4 +172,12 @@ func (p *whereabouts) membership(m *schemas.Row) string {
 		return p.names[id] + ", " + noDepartment
 	}
 	return noDepartment
+}
+
+// sources names what an entity's rows come from; a restore has none.
+func (b *brakes) sources(table string) []string {
+	if b.restores {
+		return nil
+	}
+	return b.o.Sources[table]
 }

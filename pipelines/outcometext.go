@@ -63,6 +63,10 @@ func (o *Outcome) text(p *ui.Page, full bool) {
 		p.Blank()
 		p.Line("checkpoint %s holds what stood in the target before; `parallelrun restore %s` brings it back", o.Checkpoint, o.Checkpoint)
 	}
+	if c := o.Counts()[schemas.Users]; o.Moved && c != nil && c.Classes[load.Deferred] == c.Yielded {
+		p.Blank()
+		p.Line("nobody has moved yet, and this run was for those who have: name a wave with --wave, or say --everyone")
+	}
 	if o.State == Planned {
 		p.Blank()
 		p.Line("nothing was written to the target; `parallelrun load %s --apply` carries this plan out", o.ID)

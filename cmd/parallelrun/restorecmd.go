@@ -18,6 +18,7 @@ type restoreFlags struct {
 func (f *restoreFlags) register(cmd *cobra.Command) {
 	f.runFlags.register(cmd, true)
 	f.registerAllow(cmd)
+	f.over.register(cmd, true)
 	cmd.Flags().BoolVar(&f.Overwrite, "overwrite", false, "bring back what others changed in the target too")
 	cmd.Flags().BoolVar(&f.DeleteCreated, "delete-created", false, "delete rows that we made since and nobody changed, instead of disabling users")
 }

@@ -71,7 +71,7 @@ func Write(w io.Writer, d Data) error {
 
 // OfMigration are the commands that take --migration.
 var OfMigration = map[string]bool{
-	"plan": true, "load": true, "run": true, "resume": true, "verify": true, "explain": true, "drift": true,
+	"plan": true, "load": true, "run": true, "resume": true, "explain": true, "drift": true,
 	"restore": true, "undo": true,
 }
 
