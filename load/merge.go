@@ -78,7 +78,7 @@ func (m *merger) merge(base, desired, observed *schemas.Row) merged {
 
 func (m *merger) column(out *merged, i int, s cellState) {
 	c := &m.shape.Columns[i]
-	eff := any(nil)
+	var eff any
 	if take := takes(out.decided, c.Name); take != "" {
 		eff = m.decidedCell(out, i, s, take)
 	} else {

@@ -23,13 +23,11 @@ func (p *userPlanner) deletesCreated(x *person) bool {
 		return false
 	}
 	for _, d := range x.base.dependents() {
-		seen, observed := p.memberships.seen, (*schemas.Row)(nil)
-		switch {
-		case d.table == schemas.Memberships:
-			observed = p.theirMembership(x, d.row)
-		default:
-			seen, observed = p.passwords.seen, p.theirCredential(x, d.row)
+		seen, theirs := p.memberships.seen, p.theirMembership
+		if d.table == schemas.Credentials {
+			seen, theirs = p.passwords.seen, p.theirCredential
 		}
+		observed := theirs(x, d.row)
 		shape := p.shapes[d.table]
 		if observed != nil && changedSince(&shape, d.row, observed, seen) {
 			return false
