@@ -25,6 +25,7 @@ var commands = []func(*app) *cobra.Command{
 	newWaves,
 	newRuns,
 	newAccess,
+	newConflicts,
 	newExplain,
 	newRunbook,
 	newSnapshots,
