@@ -214,3 +214,42 @@ func checkPasswords(t *testing.T, s *states, p planned) {
 		}
 	}
 }
+
+// Whatever the three sides hold, a restore that nobody gave permissions gives
+// nobody anything back: not what others took away, not what we took away
+// ourselves since the checkpoint. Loaded and folded, a second one has nothing
+// to do.
+func TestRestoresNeverWiden(t *testing.T) {
+	seeds := uint64(400)
+	if testing.Short() {
+		seeds = 50
+	}
+	for seed := range seeds {
+		for _, o := range []load.RestoreOptions{{}, {Overwrite: true}} {
+			t.Run(fmt.Sprintf("seed=%d/overwrite=%v", seed, o.Overwrite), func(t *testing.T) {
+				s := gamble(rand.New(rand.NewPCG(seed, 3)))
+				options := noBrake
+				options.Restore = &o
+				p := s.plan(t, "run", options)
+				if n := len(p.Found[load.ListWidening]); n > 0 {
+					t.Fatalf("widens: %v\n%s", p.Found[load.ListWidening], describe(t, p))
+				}
+				for _, table := range []string{schemas.Users, schemas.Organizations} {
+					checkSwitch(t, s, p, nil, table)
+					checkGrants(t, s, p, nil, table)
+				}
+				checkLinks(t, s, p, nil)
+				checkPasswords(t, s, p)
+				res, err := s.load(t, p, load.LoadOptions{})
+				if err != nil || len(res.Failures) > 0 {
+					t.Fatalf("%v: failures: %+v\n%s", err, res.Failures, describe(t, p))
+				}
+				again := &states{base: s.fold(t, p), desired: s.desired, target: s.target, structure: true}
+				second := again.plan(t, "second", options)
+				if second.Operations != 0 {
+					t.Fatalf("a second restore has work to do:\n%s\nafter\n%s", describe(t, second), describe(t, p))
+				}
+			})
+		}
+	}
+}
