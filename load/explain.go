@@ -227,6 +227,16 @@ func decisionOf(m *merger, out *merged, i int, s cellState) decision {
 	legacyChanged := s.hasBase && !equalCells(c, s.desired, s.base)
 	targetChanged := s.hasBase && s.seen && !equalCells(c, s.observed, s.base)
 	switch changes := slices.Contains(out.changed, c.Name); {
+	case takes(out.decided, c.Name) != "" && (changes || slices.Contains(out.kept, c.Name)):
+		return decision{rule: "decided by a person: " + string(takes(out.decided, c.Name))}
+	case slices.Contains(out.kept, c.Name) && m.restore != nil:
+		return decision{rule: "kept: others changed it since it was confirmed, and --overwrite was not given"}
+	case slices.Contains(out.kept, c.Name):
+		return decision{rule: "kept: Keymate owns the field"}
+	case slices.Contains(out.reported, c.Name):
+		return decision{rule: "reported: the sides differ, and a person decides"}
+	case m.restore != nil && changes:
+		return decision{rule: "as in the checkpoint"}
 	case slices.Contains(out.withheld, c.Name) && changes:
 		return decision{"part of it is withheld: the target narrowed it since it was confirmed; the rest is written", g.kind}
 	case slices.Contains(out.withheld, c.Name):

@@ -21,6 +21,9 @@ func (x *explaining) planned(ctx context.Context, f foundRow, e *ExplainedEntity
 	if err != nil {
 		return err
 	}
+	if in.Reach, err = x.reachOf(ctx); err != nil {
+		return err
+	}
 	in.Base, in.Profile = x.base, x.profile
 	in.Options.Allow, in.Options.Ownership, in.Options.Time = x.plan.Allow, x.plan.Ownership, x.plan.Created
 	rows, err := load.Explain(ctx, in, f.entity, f.id)
@@ -51,6 +54,21 @@ func (x *explaining) planned(ctx context.Context, f foundRow, e *ExplainedEntity
 		e.Rows = append(e.Rows, *row)
 	}
 	return nil
+}
+
+// reachOf is whom the explained run could change, by the assignment of then.
+func (x *explaining) reachOf(ctx context.Context) (load.Reach, error) {
+	was := x.plan.Reach
+	if was == nil {
+		return load.Reach{}, nil
+	}
+	reach, assigned := load.Reach{Waves: was.Waves, Sweep: was.Sweep, Moved: was.Moved}, &Assigned{}
+	done, err := x.engine(x.rec.ID).Done(ctx, stepAssign, assigned)
+	if err != nil || !done {
+		return reach, err
+	}
+	reach.Assignment, err = x.openAssigned(ctx, assigned)
+	return reach, err
 }
 
 func (x *explaining) outcomes(ctx context.Context, stored []load.StoredOperation) (map[int64]load.Outcome, error) {
