@@ -35,7 +35,7 @@ test: ## all tests (or PKG=./load/...), with one real Keycloak for the whole run
 	go run ./internal/servers/cmd/withkeycloak -optional -- go test -json -timeout 30m $(PKG) | go run ./scripts/testsummary
 
 race: ## the tests under the race detector, without those that need a Keycloak
-	go test -race -short -json -timeout 40m $$(go list $(PKG) | grep -vE '$(RACE_SKIP)') | go run ./scripts/testsummary -label race
+	go test -race -short -json -timeout 60m $$(go list $(PKG) | grep -vE '$(RACE_SKIP)') | go run ./scripts/testsummary -label race
 
 lint: ## gofmt, go vet and golangci-lint, import direction included
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$unformatted" ]; then echo "gofmt: $$unformatted"; exit 1; fi
