@@ -148,7 +148,7 @@ func (o Ownership) of(shape *schemas.Table) owners {
 // allOwned gives every column to one owner.
 func allOwned(shape *schemas.Table, owner Owner) owners { return Ownership{Default: owner}.of(shape) }
 
-// mine says that legacy owns the whole column.
+// legacys says that legacy owns the whole column.
 func (o *owners) legacys(i int) bool {
 	return o.columns == nil || o.columns[i] == OwnerLegacy && o.keys[i] == nil
 }

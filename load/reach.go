@@ -28,7 +28,7 @@ type Reach struct {
 // All says that everybody is in reach.
 func (r *Reach) All() bool { return len(r.Waves) == 0 && !r.Sweep && !r.Moved }
 
-// Waved says whether the reach depends on who is in which wave.
+// waved says whether the reach depends on who is in which wave.
 func (r *Reach) waved() bool { return len(r.Waves) > 0 || r.Sweep }
 
 func (r *Reach) check() error {

@@ -2,7 +2,6 @@ package pipelines
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"strconv"
@@ -100,11 +99,14 @@ func (l *conflictLister) finding(ctx context.Context, f load.Finding) error {
 		}
 		l.seen[f.ID] = true
 		account, err := l.account(ctx, f)
+		if err != nil {
+			return err
+		}
 		c.Account = account
 		if len(f.Kinds) > 0 {
 			c.Why += ", which --allow " + strings.Join(f.Kinds, ",") + " brings back"
 		}
-		return errors.Join(err, l.showIf(err, c))
+		return l.show(c)
 	}
 	l.seen[f.ID] = true
 	if c.Why == "" {
@@ -125,13 +127,6 @@ func (l *conflictLister) finding(ctx context.Context, f load.Finding) error {
 		}
 	}
 	return nil
-}
-
-func (l *conflictLister) showIf(err error, c OpenConflict) error {
-	if err != nil {
-		return nil
-	}
-	return l.show(c)
 }
 
 // account finds the account that is in the way of a user.
