@@ -36,10 +36,21 @@ func TestMain(m *testing.M) {
 
 // TestScripts runs testdata/script/*.txtar, each in a folder of its own, over
 // the real program. Beside testscript's own commands they have those of
-// scriptCommands.
+// scriptCommands. With -short, as under the race detector, only those of
+// shortScripts run: every command is a process of its own, and what the others
+// do at once, these do as well.
 func TestScripts(t *testing.T) {
+	var few []string
+	dir := "testdata/script"
+	if testing.Short() {
+		for _, name := range shortScripts {
+			few = append(few, filepath.Join(dir, name+".txtar"))
+		}
+		dir = ""
+	}
 	testscript.Run(t, testscript.Params{
-		Dir:                 "testdata/script",
+		Dir:                 dir,
+		Files:               few,
 		Cmds:                scriptCommands,
 		UpdateScripts:       *update,
 		RequireExplicitExec: true,
@@ -51,6 +62,9 @@ func TestScripts(t *testing.T) {
 		},
 	})
 }
+
+// shortScripts run whole runs, a drift in parts and a store's readers.
+var shortScripts = []string{"drift", "results", "wave-runs"}
 
 // scriptCommands are the commands of scripts:
 //
