@@ -23,8 +23,31 @@ func (m *merger) owned(out *merged, i int, s cellState) any {
 	} else if !equalCells(c, s.desired, now) {
 		out.leave(m.owners.columns[i], c.Name)
 	}
-	out.held.Values[i] = eff
+	out.held.Values[i] = remembered(m.shape.Name, c, s, eff)
 	return eff
+}
+
+// remembered is what base holds of an owned column: what the target has, and
+// the access that legacy gives and the target took away. When the field changes
+// hands, that is not taken for access that legacy gave anew.
+func remembered(table string, c *schemas.Column, s cellState, now any) any {
+	g, access := grants[table][c.Name]
+	was := s.base
+	if !s.hasBase { // nobody knows who took away what legacy has
+		was = s.desired
+	}
+	switch {
+	case !access:
+	case g.how == switchRule && isTrue(was) && isTrue(s.desired) && !isTrue(now),
+		g.how == expiryRule && later(was, now) && later(s.desired, now):
+		return was
+	case g.how == setRule:
+		taken := minus(both(flatten(was, g.whole), flatten(s.desired, g.whole)), flatten(now, g.whole))
+		if len(taken) > 0 {
+			return unflatten(plus(flatten(now, g.whole), taken), s.desired)
+		}
+	}
+	return now
 }
 
 // leave notes a field in which the sides differ and that is not written.

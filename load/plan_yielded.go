@@ -208,9 +208,10 @@ func (p *userPlanner) mergeUser(ctx context.Context, x *person, dated map[schema
 	return p.extras(ctx, x)
 }
 
-// mergerFor says by whose rules a user is merged.
+// mergerFor says by whose rules a user is merged. Somebody who was never
+// confirmed in the target is made from legacy, whatever the wave.
 func (p *userPlanner) mergerFor(x *person) *merger {
-	if p.in.Options.Restore == nil && x.wave != "" && slices.Contains(p.in.Options.Complete, x.wave) {
+	if p.in.Options.Restore == nil && x.base.user != nil && x.wave != "" && slices.Contains(p.in.Options.Complete, x.wave) {
 		return &p.complete
 	}
 	return &p.users
