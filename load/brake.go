@@ -53,7 +53,8 @@ type BrakeOptions struct {
 }
 
 // BrakeLimit is passed by more than Rows rows that are also more than the share
-// Ratio of the entity's rows in base.
+// Ratio of the entity's rows in base, of those in the plan's reach: a wave is
+// measured by itself, however many others there are.
 type BrakeLimit struct {
 	Rows  int64
 	Ratio float64 // 0.02 is 2 %
@@ -90,8 +91,10 @@ type Brake struct {
 	Table string    `json:"table"`
 	What  BrakeKind `json:"what"`
 	Count int64     `json:"count"`
-	Of    int64     `json:"of"` // rows in base
-	Limit string    `json:"limit"`
+	Of    int64     `json:"of"` // rows in base that the plan may change
+	// InReach: they are not all of base.
+	InReach bool   `json:"in_reach,omitempty"`
+	Limit   string `json:"limit"`
 	// Causes say why, Departments where, Sources where from: the most frequent
 	// first. A row of several departments, or with several changes, counts in
 	// each.
@@ -108,7 +111,11 @@ type Cause struct {
 
 // Lines are the brake in words: what, then its causes, a line each.
 func (b *Brake) Lines() []string {
-	head := fmt.Sprintf("%s: %d of %d would be %s, limit %s (%s)", b.Table, b.Count, b.Of, brakeWords[b.What], b.Limit, b.What)
+	of := fmt.Sprint(b.Of)
+	if b.InReach {
+		of += " in this run's reach"
+	}
+	head := fmt.Sprintf("%s: %d of %s would be %s, limit %s (%s)", b.Table, b.Count, of, brakeWords[b.What], b.Limit, b.What)
 	if b.What == brakeEmptied {
 		head = fmt.Sprintf("%s: the source yields none any more, the target has %d", b.Table, b.Of)
 	}
@@ -167,6 +174,8 @@ type brakes struct {
 	restores bool // desired is a checkpoint, not legacy
 	counts   map[brakeKey]*brakeCount
 	places   whereabouts
+	// reached counts the rows of base in reach by table; nil: all of them are.
+	reached map[string]int64
 }
 
 type brakeKey struct {
@@ -182,11 +191,41 @@ type brakeCount struct {
 	departments map[string]int64
 }
 
-func newBrakes(o BrakeOptions, restores bool) *brakes {
+func newBrakes(o BrakeOptions, reach *Reach, restores bool) *brakes {
 	if o.Limits == nil {
 		o.Limits = DefaultBrakeLimits()
 	}
-	return &brakes{o: o, restores: restores, counts: map[brakeKey]*brakeCount{}, places: newWhereabouts()}
+	b := &brakes{o: o, restores: restores, counts: map[brakeKey]*brakeCount{}, places: newWhereabouts()}
+	if !reach.All() {
+		b.reached = map[string]int64{}
+	}
+	return b
+}
+
+// reach counts the rows of base of a person in reach.
+func (b *brakes) reach(x *person) {
+	if b.reached == nil {
+		return
+	}
+	if x.base.user != nil {
+		b.reached[schemas.Users]++
+	}
+	b.reached[schemas.Credentials] += int64(len(x.base.credentials))
+	b.reached[schemas.Memberships] += int64(len(x.base.memberships))
+}
+
+// reachStructure counts the rows of base of the structure in reach.
+func (b *brakes) reachStructure(states []*structState, near structureReach) {
+	if b.reached == nil {
+		return
+	}
+	for _, st := range states {
+		for id := range st.base {
+			if near.holds(st.shape.Name, id) {
+				b.reached[st.shape.Name]++
+			}
+		}
+	}
 }
 
 // add counts an operation under each of its kinds that has a limit.
@@ -216,13 +255,17 @@ func (b *brakes) add(op *Operation) {
 }
 
 // passed returns the limits that are passed. inBase says how many rows an
-// entity had.
+// entity had, in reach or not.
 func (b *brakes) passed(inBase func(table string) int64, counts Counts) []Brake {
 	var out []Brake
 	for k, c := range b.counts {
 		limit, _ := b.o.limit(k.table, k.kind)
-		if of := inBase(k.table); limit.passed(c.rows, of) {
-			out = append(out, Brake{Table: k.table, What: k.kind, Count: c.rows, Of: of, Limit: limit.String(),
+		of := inBase(k.table)
+		if b.reached != nil {
+			of = b.reached[k.table]
+		}
+		if limit.passed(c.rows, of) {
+			out = append(out, Brake{Table: k.table, What: k.kind, Count: c.rows, Of: of, InReach: of != inBase(k.table), Limit: limit.String(),
 				Causes: topReasons(c.reasons), Departments: topReasons(c.departments), Sources: b.sources(k.table)})
 		}
 	}

@@ -132,6 +132,60 @@ func TestBrakeLimits(t *testing.T) {
 	}
 }
 
+// In a wave the share is of the wave: 12 of its 16 stop, though they are few of
+// the forty there are, and the others' changes count nowhere.
+func TestBrakeOfAWave(t *testing.T) {
+	for _, c := range []struct {
+		name, now string
+		options   load.PlanOptions
+		want      string
+	}{
+		{"users", "enabled=false", limited(load.BrakeDisables, 8, 0.5), "users: 12 of 16 in this run's reach would be disabled, limit 8 rows and 50 % (disables)\n  why:   disabled in legacy: 12\n  where: acme/Sales: 9; acme/Dev: 3\n  from:  people"},
+		{"not more than the wave's share", "enabled=false", limited(load.BrakeDisables, 8, 0.75), ""},
+		{"memberships", "", limited(load.BrakeDeletes, 8, 0.5), "memberships: 12 of 16 in this run's reach would be deleted, limit 8 rows and 50 % (deletes)\n  why:   no longer in legacy: 12\n  where: acme/Sales: 9; acme/Dev: 3"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := town(12, "enabled=true", c.now)
+			s.reach.Waves = []string{"pilot"}
+			for i := range 40 {
+				wave := "pilot"
+				if i >= 16 {
+					wave = "rest"
+				}
+				s.parse("assignment", fmt.Sprintf("wave %s u%02d", wave, i))
+			}
+			if diff := cmp.Diff(c.want, brakeText(s.plan(t, "run", c.options))); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+			if text := brakeText(town(12, "enabled=true", c.now).plan(t, "run", c.options)); text != "" {
+				t.Errorf("stopped in a run for all: %s", text)
+			}
+		})
+	}
+}
+
+// The structure that a wave needs is measured by itself as well.
+func TestBrakeOfAWavesStructure(t *testing.T) {
+	s := newStates()
+	o := limited(load.BrakeUpdates, 0, 0.5)
+	for _, side := range []string{"base", "observed", "desired"} {
+		s.parse(side, "organization acme alias=acme name=Acme")
+		for i := range 30 {
+			name := fmt.Sprintf("D%d", i)
+			if side == "desired" && i < 2 {
+				name = "Renamed"
+			}
+			s.parse(side, fmt.Sprintf("department d%d organization=acme name=%s path=/%s%d\nuser u%d enabled=true\nmembership u%d/m organization=acme department=d%d", i, name, name, i, i, i, i))
+		}
+	}
+	s.reach.Waves = []string{"pilot"}
+	s.parse("assignment", "wave pilot u0 u1")
+	want := "departments: 2 of 2 in this run's reach would be changed, limit 0 rows and 50 % (updates)"
+	if got, _, _ := strings.Cut(brakeText(s.plan(t, "run", o)), "\n"); got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
 // An entity's own limit replaces that of all.
 func TestBrakeOfOneEntity(t *testing.T) {
 	s := town(12, "enabled=true", "enabled=false")

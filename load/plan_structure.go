@@ -51,6 +51,7 @@ func (p *planner) structure(ctx context.Context) error {
 		return err
 	}
 	p.brakes.places.know(states)
+	p.brakes.reachStructure(states, p.near)
 	for _, st := range states {
 		p.notOurs(st)
 	}

@@ -76,6 +76,9 @@ func (p *userPlanner) person(ctx context.Context, x *person) error {
 		}
 	}
 	p.brakes.places.person = x
+	if p.in.Reach.holds(x) {
+		p.brakes.reach(x)
+	}
 	switch {
 	case x.desired.user == nil && x.base.user == nil:
 		return p.stray(ctx, x)

@@ -131,7 +131,7 @@ func newPlanner(in PlanInput, out RowWriter) (*planner, error) {
 		return nil, fmt.Errorf("plan: %w", err)
 	}
 	p := &planner{
-		in: in, out: out, allow: allow, shapes: schemas.Entities(), brakes: newBrakes(in.Options.Brake, in.Options.Restore != nil), ids: NewIDMap(),
+		in: in, out: out, allow: allow, shapes: schemas.Entities(), brakes: newBrakes(in.Options.Brake, &in.Reach, in.Options.Restore != nil), ids: NewIDMap(),
 		sections: map[Section]*lineFile{}, level: map[Section]string{}, ranges: map[Section][]Range{}, lists: map[string]*lineFile{},
 		blocked: map[schemas.RowID]string{}, leaving: map[schemas.RowID]bool{}, uses: map[schemas.RowID]int{},
 	}
