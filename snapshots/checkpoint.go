@@ -42,6 +42,9 @@ type CheckpointAction struct {
 	Epochs []uint32 `json:"epochs,omitempty"`
 	// Flags is the snapshot of the users' routing flags, if there were any.
 	Flags Digest `json:"flags,omitzero"`
+	// Complete are the waves whose users' profiles the target owned then,
+	// ascending.
+	Complete []string `json:"complete,omitempty"`
 	// Drop takes the name away; no other field but Name is set then.
 	Drop bool `json:"drop,omitempty"`
 }
@@ -126,6 +129,8 @@ func (a CheckpointAction) check(st *State) error {
 		return fmt.Errorf("checkpoint %q: it has no base and does not say so", a.Name)
 	case !slices.IsSorted(a.Epochs):
 		return fmt.Errorf("checkpoint %q: key epochs do not ascend", a.Name)
+	case !slices.IsSorted(a.Complete):
+		return fmt.Errorf("checkpoint %q: complete waves do not ascend", a.Name)
 	}
 	return errors.Join(a.checkPins(st), a.checkInputs())
 }
@@ -134,7 +139,7 @@ func (a CheckpointAction) checkDrop(st *State) error {
 	if _, err := st.Checkpoint(a.Name); err != nil {
 		return err
 	}
-	if a.Target != "" || a.Empty || len(a.Snapshots) > 0 || len(a.Inputs) > 0 || len(a.Epochs) > 0 || !a.Flags.IsZero() {
+	if a.Target != "" || a.Empty || len(a.Snapshots) > 0 || len(a.Inputs) > 0 || len(a.Epochs) > 0 || len(a.Complete) > 0 || !a.Flags.IsZero() {
 		return fmt.Errorf("checkpoint %q: an action that drops it holds nothing else", a.Name)
 	}
 	return nil

@@ -252,7 +252,10 @@ func goldenEntry() *snapshots.Entry {
 				Snapshots: map[string]snapshots.Digest{snapshots.RoleObserved: two, snapshots.RoleBase: one},
 				Inputs:    []snapshots.CheckpointInput{{Name: "mapping/mapping.yaml", Blob: snapshots.Blob{SHA256: two, Size: 42}}}},
 			snapshots.CheckpointAction{Name: "before-all", Target: "live", Empty: true},
+			snapshots.CheckpointAction{Name: "after-pilot", Target: "live", Empty: true, Complete: []string{"admins", "pilot"}},
 			snapshots.CheckpointAction{Name: "before-pilot", Drop: true},
+			snapshots.WaveAction{Migration: "acme", Target: "live", Wave: "pilot", By: "ann@host", Despite: "two are on leave"},
+			snapshots.WaveAction{Migration: "acme", Target: "live", Wave: "pilot", By: "ann@host", Open: true},
 		}}
 }
 

@@ -19,6 +19,8 @@ type State struct {
 	Namespaces map[string]string    // id namespace by source
 	// Checkpoints by name, dropped ones not.
 	Checkpoints map[string]CheckpointInfo
+	// Waves are those that were ever declared complete.
+	Waves map[WaveKey]WaveInfo
 
 	// Unknown lists what a newer program wrote, for people. If there is any,
 	// the store is never written.
@@ -68,6 +70,7 @@ func (st *State) clone() State {
 	c.Leases = cloneMap(st.Leases)
 	c.Namespaces = cloneMap(st.Namespaces)
 	c.Checkpoints = cloneMap(st.Checkpoints)
+	c.Waves = cloneMap(st.Waves)
 	c.History = slices.Clip(st.History)
 	c.Unknown = slices.Clip(st.Unknown)
 	return c

@@ -44,6 +44,7 @@ var exitRules = []exitRule{
 	{ui.Refused, as[*snapshots.RefMovedError]},
 	{ui.Refused, as[*snapshots.CheckpointExistsError]},
 	{ui.Refused, as[*snapshots.UnknownCheckpointError]},
+	{ui.Refused, as[*snapshots.WaveStateError]},
 	{ui.Refused, as[*snapshots.NamespaceError]},
 	{ui.Refused, as[*snapshots.LeaseHeldError]},
 	{ui.Unreachable, is(snapshots.ErrBroken)},
