@@ -90,7 +90,7 @@ func (r *Runner) baseIs(st snapshots.State, want snapshots.Digest) error {
 // closure is all that a checkpoint of the target pins now. Its input files are
 // stored; nothing refers to them yet.
 func (r *Runner) closure(ctx context.Context, st snapshots.State) (a snapshots.CheckpointAction, err error) {
-	a = snapshots.CheckpointAction{Target: r.TargetName, Snapshots: map[string]snapshots.Digest{}}
+	a = snapshots.CheckpointAction{Target: r.TargetName, Snapshots: map[string]snapshots.Digest{}, Complete: waveNames(st.CompleteWaves(r.Name, r.TargetName))}
 	files, assignment := r.Inputs, st.Refs[ref(r.migrationSet(), snapshots.RoleAssignment)]
 	if !assignment.Digest.IsZero() {
 		a.Snapshots[snapshots.RoleAssignment] = assignment.Digest

@@ -26,6 +26,7 @@ func (x *explaining) planned(ctx context.Context, f foundRow, e *ExplainedEntity
 	}
 	in.Base, in.Profile = x.base, x.profile
 	in.Options.Allow, in.Options.Ownership, in.Options.Time = x.plan.Allow, x.plan.Ownership, x.plan.Created
+	in.Options.Complete = x.plan.Complete
 	rows, err := load.Explain(ctx, in, f.entity, f.id)
 	if err != nil {
 		return err
@@ -58,11 +59,10 @@ func (x *explaining) planned(ctx context.Context, f foundRow, e *ExplainedEntity
 
 // reachOf is whom the explained run could change, by the assignment of then.
 func (x *explaining) reachOf(ctx context.Context) (load.Reach, error) {
-	was := x.plan.Reach
-	if was == nil {
-		return load.Reach{}, nil
+	reach, assigned := load.Reach{}, &Assigned{}
+	if was := x.plan.Reach; was != nil {
+		reach = load.Reach{Waves: was.Waves, Sweep: was.Sweep, Moved: was.Moved}
 	}
-	reach, assigned := load.Reach{Waves: was.Waves, Sweep: was.Sweep, Moved: was.Moved}, &Assigned{}
 	done, err := x.engine(x.rec.ID).Done(ctx, stepAssign, assigned)
 	if err != nil || !done {
 		return reach, err

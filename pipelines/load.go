@@ -67,6 +67,11 @@ func (r *Runner) load(ctx context.Context, rec Record, profile schemas.TargetPro
 	if err != nil {
 		return nil, err
 	}
+	if rec.Restore == nil {
+		if err := r.sameOwners(ctx, rec.ID, m.Complete); err != nil {
+			return nil, err
+		}
+	}
 	if err := m.BrakeErr(); err != nil && !overridden {
 		return nil, err
 	}

@@ -50,6 +50,10 @@ func (o *Outcome) text(p *ui.Page, full bool) {
 		o.textRejects(p)
 	}
 	o.textFound(p)
+	if o.Planned != nil && len(o.Planned.Complete) > 0 {
+		p.Blank()
+		p.Line("complete waves, whose users' profiles Keymate owns: %s", strings.Join(o.Planned.Complete, ", "))
+	}
 	textList(p, "no checkpoint brings back", o.Beyond)
 	o.textGuards(p)
 	o.textAccess(p)

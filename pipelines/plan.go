@@ -22,6 +22,8 @@ type Plan struct {
 	Found      map[string]map[string]int64 `json:"found,omitempty"`
 	Brakes     []load.Brake                `json:"brakes,omitempty"`
 	Access     *load.Access                `json:"access,omitempty"`
+	// Complete are the waves whose users' profiles Keymate owns.
+	Complete []string `json:"complete,omitempty"`
 	// Prepares is what is changed in the target's settings before the load.
 	Prepares []string `json:"prepares,omitempty"`
 	// LookedUp is what became of those whom the plan disables as gone; nil: none.
@@ -38,6 +40,11 @@ func (r *Runner) plan(ctx context.Context, rec Record, desired, observed snapsho
 		return nil, err
 	}
 	in.Profile, in.Reach = profile, reach
+	if rec.Restore == nil {
+		if in.Options.Complete, err = r.completeWaves(ctx); err != nil {
+			return nil, err
+		}
+	}
 	progress := &stepProgress{ui: r.Progress}
 	defer progress.end()
 	in.Progress = progress
@@ -78,7 +85,7 @@ func (r *Runner) plan(ctx context.Context, rec Record, desired, observed snapsho
 	return &Plan{
 		Prepares: prepares, Remarks: append(r.syncRemarks(), profile.Remarks...), LookedUp: lookedUp,
 		Digest: m.Digest, Base: m.Base, Observed: m.Observed, Effective: m.Effective, Operations: m.Operations,
-		Counts: m.Counts, Fields: m.Fields, Found: m.Found, Brakes: m.Brakes, Access: m.Access,
+		Counts: m.Counts, Fields: m.Fields, Found: m.Found, Brakes: m.Brakes, Access: m.Access, Complete: m.Complete,
 	}, nil
 }
 

@@ -44,12 +44,13 @@ func (r *Runner) checkWave(name string) error {
 // which wave. New users are assigned; that is recorded when the run writes.
 func (r *Runner) reach(ctx context.Context, e Engine, rec Record, desired snapshots.Digest, out *Outcome) (load.Reach, error) {
 	reach := load.Reach{Waves: rec.Waves, Sweep: rec.Sweep, Moved: rec.Moved}
-	if r.Waves == nil {
-		return reach, nil
+	complete, err := r.completeWaves(ctx)
+	if err != nil || r.Waves == nil && len(complete) == 0 {
+		return reach, err
 	}
 	assigned := &Assigned{}
-	err := out.step(ctx, e, stepAssign, assigned, func(ctx context.Context) (any, error) {
-		if rec.Restore != nil {
+	err = out.step(ctx, e, stepAssign, assigned, func(ctx context.Context) (any, error) {
+		if rec.Restore != nil || r.Waves == nil { // the rules are gone, what was recorded holds
 			return r.assignedSoFar(ctx)
 		}
 		return r.PlanAssign(ctx, rec.ID, desired)

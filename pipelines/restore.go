@@ -47,6 +47,11 @@ func (r *Runner) Undo(ctx context.Context, wave, checkpoint string, o RestoreOpt
 	if err := r.checkWave(wave); err != nil {
 		return nil, err
 	}
+	if complete, err := r.completeWaves(ctx); err != nil {
+		return nil, err
+	} else if slices.Contains(complete, wave) {
+		return nil, ui.Refusef("`parallelrun waves reopen "+wave+"` gives them back to legacy; then undo it", "wave %s is complete: its users' profiles are Keymate's", wave)
+	}
 	if checkpoint == "" {
 		var err error
 		if checkpoint, err = r.beforeWave(ctx, wave); err != nil {
@@ -126,16 +131,44 @@ func (r *Runner) checkEmpty(ctx context.Context, rec Record, observed snapshots.
 
 // beyondRestore says what no restore can bring back.
 func (r *Runner) beyondRestore(ctx context.Context, rec Record) ([]string, error) {
-	if rec.Restore == nil || rec.Restore.Base.IsZero() {
+	if rec.Restore == nil {
 		return nil, nil
+	}
+	owners, err := r.ownersSince(ctx, rec.Restore.Checkpoint)
+	if err != nil || rec.Restore.Base.IsZero() {
+		return owners, err
 	}
 	sn, err := r.open(ctx, rec.Restore.Base)
 	if err != nil {
 		return nil, err
 	}
-	lines := []string{"sessions, consents and what people registered in Keymate themselves (one-time passwords, keys): no part of a checkpoint"}
+	lines := append(owners, "sessions, consents and what people registered in Keymate themselves (one-time passwords, keys): no part of a checkpoint")
 	if n := sn.Rows(schemas.Users) - sn.Rows(schemas.Credentials); n > 0 {
 		lines = append(lines, fmt.Sprintf("passwords of about %s users who had none of ours: what Keymate hashed can't be read back", ui.Count(n)))
+	}
+	return lines, nil
+}
+
+// ownersSince says which waves were declared complete, or opened again, since a
+// checkpoint: a restore changes rows, never who owns them.
+func (r *Runner) ownersSince(ctx context.Context, checkpoint string) (lines []string, err error) {
+	cp, err := ReadCheckpoint(ctx, r.Store, checkpoint)
+	if err != nil {
+		return nil, err
+	}
+	now, err := r.completeWaves(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, w := range now {
+		if !slices.Contains(cp.Complete, w) {
+			lines = append(lines, fmt.Sprintf("who owns the profiles of wave %s: it was declared complete since, and stays so (`parallelrun waves reopen %s` gives them back to legacy)", w, w))
+		}
+	}
+	for _, w := range cp.Complete {
+		if cp.Target == r.TargetName && !slices.Contains(now, w) {
+			lines = append(lines, fmt.Sprintf("who owns the profiles of wave %s: it was complete then and is not now (`parallelrun waves complete %s` declares it again)", w, w))
+		}
 	}
 	return lines, nil
 }

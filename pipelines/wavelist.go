@@ -6,6 +6,7 @@ import (
 	"iter"
 	"slices"
 
+	"github.com/parallelrun/parallelrun/internal/config"
 	"github.com/parallelrun/parallelrun/internal/ui"
 	"github.com/parallelrun/parallelrun/pipelines/waves"
 	"github.com/parallelrun/parallelrun/schemas"
@@ -13,11 +14,43 @@ import (
 	"github.com/parallelrun/parallelrun/snapshots/parts"
 )
 
+// WaveState says how far a wave is.
+type WaveState string
+
+// States of a wave.
+const (
+	WaveNotLoaded WaveState = "not loaded"     // nobody of it is in the target
+	WaveInPart    WaveState = "loaded in part" // somebody of it is not in the target yet
+	WaveLoaded    WaveState = "loaded"
+	WaveComplete  WaveState = "complete" // Keymate owns its users' profiles
+)
+
 // WaveCount is one wave's users as they stand.
 type WaveCount struct {
 	waves.Count
-	// InTarget are those that the target's base has.
-	InTarget int64 `json:"in_target"`
+	State WaveState `json:"state"`
+	// InTarget are those that the target's base has; NotLoaded those that it does
+	// not have and that are not gone from legacy.
+	InTarget  int64 `json:"in_target"`
+	NotLoaded int64 `json:"not_loaded"`
+	// Declared is what was last said of the wave.
+	Declared *Declared `json:"declared,omitempty"`
+}
+
+func (c *WaveCount) setState(w snapshots.WaveInfo) {
+	if w.N > 0 {
+		c.Declared = &Declared{Complete: !w.Open, At: w.Time, By: w.By, Reason: w.Reason, Despite: w.Despite}
+	}
+	switch {
+	case c.Declared != nil && c.Declared.Complete:
+		c.State = WaveComplete
+	case c.InTarget == 0:
+		c.State = WaveNotLoaded
+	case c.NotLoaded > 0:
+		c.State = WaveInPart
+	default:
+		c.State = WaveLoaded
+	}
 }
 
 // WaveList is where a migration's waves stand: by the newest assignment, with
@@ -57,12 +90,16 @@ func (r *Runner) WaveList(ctx context.Context) (*WaveList, error) {
 			return nil, err
 		}
 	}
-	in := map[string]int64{}
+	in := map[string]*WaveCount{}
 	if assignment != nil {
 		out.Assignment = assignment.Digest()
-		if in, err = r.inTarget(ctx, assignment); err != nil {
+		if in, err = r.inTarget(ctx, assignment, desired); err != nil {
 			return nil, err
 		}
+	}
+	st, err := r.Store.State(ctx)
+	if err != nil {
+		return nil, err
 	}
 	report, err := r.decide(ctx, rules, assignInput{}, desired, assignment, nil)
 	if err != nil {
@@ -71,10 +108,25 @@ func (r *Runner) WaveList(ctx context.Context) (*WaveList, error) {
 	for _, c := range report.Waves {
 		// Who would be new is not in the wave yet.
 		c.Total -= c.New
-		out.Waves = append(out.Waves, WaveCount{Count: c, InTarget: in[c.Wave]})
+		w := WaveCount{Count: c}
+		if n := in[c.Wave]; n != nil {
+			w.InTarget, w.NotLoaded = n.InTarget, n.NotLoaded
+		}
+		w.setState(st.Waves[r.waveKey(c.Wave)])
+		out.Waves = append(out.Waves, w)
 	}
 	out.Users, out.Unassigned, out.FirstUnassigned = report.Users, report.Unassigned, report.FirstUnassigned
 	return out, nil
+}
+
+// unknown is the error of a wave that is not in the list; place says where it
+// was looked for.
+func (l *WaveList) unknown(wave, place string) error {
+	err := &config.UnknownNameError{Kind: "wave", Name: wave, Path: place}
+	for _, c := range l.Waves {
+		err.Known = append(err.Known, c.Wave)
+	}
+	return err
 }
 
 // someKeys is how many users of a wave are shown.
@@ -83,15 +135,15 @@ const someKeys = 5
 // errEnough ends a walk over users early.
 var errEnough = errors.New("enough")
 
-// WaveDetail tells of one wave, nil if there is none of that name.
-func (r *Runner) WaveDetail(ctx context.Context, wave string) (*WaveDetail, *WaveList, error) {
+// WaveDetail tells of one wave; an unknown one is a *config.UnknownNameError.
+func (r *Runner) WaveDetail(ctx context.Context, wave string) (*WaveDetail, error) {
 	list, err := r.WaveList(ctx)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	i := slices.IndexFunc(list.Waves, func(c WaveCount) bool { return c.Wave == wave })
 	if i < 0 {
-		return nil, list, nil
+		return nil, list.unknown(wave, "migration "+r.Name)
 	}
 	out := &WaveDetail{Migration: r.Name, Target: r.TargetName, WaveCount: list.Waves[i], Keys: []string{}}
 	err = r.WaveUsers(ctx, wave, func(a AssignedUser) error {
@@ -103,19 +155,28 @@ func (r *Runner) WaveDetail(ctx context.Context, wave string) (*WaveDetail, *Wav
 	if errors.Is(err, errEnough) {
 		err = nil
 	}
-	return out, list, err
+	return out, err
 }
 
-// inTarget counts, by wave, the assigned users that the target's base has.
-func (r *Runner) inTarget(ctx context.Context, assignment *snapshots.Snapshot) (map[string]int64, error) {
-	out := map[string]int64{}
+// inTarget counts, by wave, the assigned users that the target's base has, and
+// those that are not loaded.
+func (r *Runner) inTarget(ctx context.Context, assignment, desired *snapshots.Snapshot) (map[string]*WaveCount, error) {
+	out := map[string]*WaveCount{}
 	base, err := r.base(ctx)
-	if err != nil || base == nil {
-		return out, err
+	if err != nil {
+		return nil, err
 	}
-	err = eachAssigned(ctx, assignment, base, func(a AssignedUser) error {
-		if a.InTarget {
-			out[a.Wave]++
+	err = eachAssigned(ctx, assignment, base, desired, func(a AssignedUser) error {
+		c := out[a.Wave]
+		if c == nil {
+			c = &WaveCount{}
+			out[a.Wave] = c
+		}
+		switch {
+		case a.InTarget:
+			c.InTarget++
+		case !a.Gone:
+			c.NotLoaded++
 		}
 		return nil
 	})
@@ -131,6 +192,10 @@ type AssignedUser struct {
 	Rule     string `json:"rule"`
 	Run      string `json:"run,omitempty"`
 	InTarget bool   `json:"in_target"`
+	// Gone: the newest desired state has no such user, not even a rejected one.
+	Gone bool `json:"gone,omitempty"`
+
+	id schemas.RowID
 }
 
 // Text writes the key.
@@ -146,7 +211,11 @@ func (r *Runner) WaveUsers(ctx context.Context, wave string, f func(AssignedUser
 	if err != nil {
 		return err
 	}
-	return eachAssigned(ctx, assignment, base, func(a AssignedUser) error {
+	desired, err := r.named(ctx, ref(r.migrationSet(), StageDesired))
+	if err != nil {
+		return err
+	}
+	return eachAssigned(ctx, assignment, base, desired, func(a AssignedUser) error {
 		if a.Wave != wave {
 			return nil
 		}
@@ -154,11 +223,13 @@ func (r *Runner) WaveUsers(ctx context.Context, wave string, f func(AssignedUser
 	})
 }
 
-// eachAssigned goes over an assignment beside the users of base (nil: none),
-// of which it reads the index alone.
-func eachAssigned(ctx context.Context, assignment, base *snapshots.Snapshot, f func(AssignedUser) error) error {
-	ids := newIDs(ctx, base)
-	defer ids.stop()
+// eachAssigned goes over an assignment beside the users of base and of a desired
+// state (nil: none), of which it reads the indexes alone.
+func eachAssigned(ctx context.Context, assignment, base, desired *snapshots.Snapshot, f func(AssignedUser) error) error {
+	inBase, wanted, leftOut := newIDs(ctx, base, schemas.Users), newIDs(ctx, desired, schemas.Users), newIDs(ctx, desired, schemas.RejectedTable(schemas.Users))
+	defer inBase.stop()
+	defer wanted.stop()
+	defer leftOut.stop()
 	t := schemas.WaveAssignmentTable()
 	stored, _ := assignment.Table(t.Name)
 	wave, rule, run := stored.Column("wave"), stored.Column("rule"), stored.Column("run")
@@ -166,11 +237,13 @@ func eachAssigned(ctx context.Context, assignment, base *snapshots.Snapshot, f f
 		if err != nil {
 			return err
 		}
-		there, err := ids.has(row.ID)
-		if err != nil {
+		there, errBase := inBase.has(row.ID)
+		isWanted, errWanted := wanted.has(row.ID)
+		isLeftOut, errLeftOut := leftOut.has(row.ID)
+		if err := errors.Join(errBase, errWanted, errLeftOut); err != nil {
 			return err
 		}
-		a := AssignedUser{Key: row.Key, InTarget: there}
+		a := AssignedUser{Key: row.Key, InTarget: there, Gone: !isWanted && !isLeftOut, id: row.ID}
 		a.Wave, _ = row.Values[wave].(string)
 		a.Rule, _ = row.Values[rule].(string)
 		a.Run, _ = row.Values[run].(string)
@@ -181,7 +254,7 @@ func eachAssigned(ctx context.Context, assignment, base *snapshots.Snapshot, f f
 	return nil
 }
 
-// ids are the row ids of the users of a snapshot, asked for in order.
+// ids are the row ids of a table of users, asked for in order.
 type ids struct {
 	at   parts.Entry
 	ok   bool
@@ -189,14 +262,15 @@ type ids struct {
 	stop func()
 }
 
-func newIDs(ctx context.Context, sn *snapshots.Snapshot) *ids {
-	none := func(func(parts.Entry, error) bool) {}
-	i := &ids{ok: true}
-	if sn == nil {
-		i.next, i.stop = iter.Pull2(none)
-	} else {
-		i.next, i.stop = iter.Pull2(sn.Index(ctx, schemas.Users))
+func newIDs(ctx context.Context, sn *snapshots.Snapshot, table string) *ids {
+	entries := func(func(parts.Entry, error) bool) {}
+	if sn != nil {
+		if _, there := sn.Table(table); there {
+			entries = sn.Index(ctx, table)
+		}
 	}
+	i := &ids{ok: true}
+	i.next, i.stop = iter.Pull2(entries)
 	return i
 }
 

@@ -67,6 +67,8 @@ type Assigned struct {
 	Recorded bool             `json:"recorded"`
 	// File is the list by hand, empty for a decision by the rules.
 	File string `json:"file,omitempty"`
+	// Complete are the waves whose users' profiles Keymate owns.
+	Complete []string `json:"complete,omitempty"`
 	*waves.Report
 }
 
@@ -130,6 +132,9 @@ func (r *Runner) assign(ctx context.Context, in assignInput) (*Assigned, error) 
 	out := &Assigned{Migration: r.Name, Desired: in.desired, Snapshot: draft.Digest, Manifest: draft.Manifest, Report: report}
 	if in.hand != nil {
 		out.File = in.hand.File
+	}
+	if out.Complete, err = r.completeWaves(ctx); err != nil {
+		return nil, err
 	}
 	if previous != nil {
 		out.Previous = previous.Digest()

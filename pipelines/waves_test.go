@@ -202,7 +202,7 @@ func TestBadHandWritesNothing(t *testing.T) {
 	if err := r.WaveUsers(ctx, "sales", func(u AssignedUser) error { users = append(users, u); return nil }); err != nil {
 		t.Fatal(err)
 	}
-	if len(users) != 1 || users[0] != (AssignedUser{Key: "user-1", Wave: "sales", Rule: waves.ByHand}) {
+	if id := schemas.NewRowID(wavesNamespace, schemas.Users, "user-1"); len(users) != 1 || users[0] != (AssignedUser{Key: "user-1", Wave: "sales", Rule: waves.ByHand, id: id}) {
 		t.Errorf("%+v", users)
 	}
 }

@@ -1,6 +1,7 @@
 package pipelines
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/parallelrun/parallelrun/internal/ui"
@@ -37,6 +38,7 @@ func (a *Assigned) Text(p *ui.Page) {
 		}
 	}
 	textStrays(p, a.Waves)
+	a.textComplete(p)
 	p.Blank()
 	switch {
 	case !a.Changed() && a.Recorded:
@@ -45,6 +47,21 @@ func (a *Assigned) Text(p *ui.Page) {
 		p.Line("recorded as %s (%s)", AssignmentRef(a.Migration), a.Snapshot.Short())
 	default:
 		p.Line("nothing was recorded; add --apply to record it")
+	}
+}
+
+// textComplete says what it means to come into a complete wave, or out of one.
+func (a *Assigned) textComplete(p *ui.Page) {
+	for _, c := range a.Waves {
+		if !slices.Contains(a.Complete, c.Wave) {
+			continue
+		}
+		if n := c.New + c.Moved; n > 0 {
+			p.Line("into complete wave %s: %s, Keymate's from now on, those not in the target yet once legacy made them", c.Wave, countUsers(n))
+		}
+		if c.Left > 0 {
+			p.Line("out of complete wave %s: %s, legacy's from now on", c.Wave, countUsers(c.Left))
+		}
 	}
 }
 
@@ -76,13 +93,13 @@ func textStrays(p *ui.Page, counts []waves.Count) {
 
 // Text writes the list for people.
 func (l *WaveList) Text(p *ui.Page) {
-	t := ui.NewTable("WAVE", "ASSIGNED", "NEW", "IN TARGET", "GONE", "LEFT OUT", "RULE")
+	t := ui.NewTable("WAVE", "ASSIGNED", "NEW", "IN TARGET", "GONE", "LEFT OUT", "STATE", "RULE")
 	fresh := int64(0)
 	var counts []waves.Count
 	for _, c := range l.Waves {
 		fresh += c.New
 		counts = append(counts, c.Count)
-		t.Row(c.Wave, ui.Count(c.Total), ui.Count(c.New), ui.Count(c.InTarget), ui.Count(c.Gone), ui.Count(c.LeftOut), ruleText(c.Count))
+		t.Row(c.Wave, ui.Count(c.Total), ui.Count(c.New), ui.Count(c.InTarget), ui.Count(c.Gone), ui.Count(c.LeftOut), string(c.State), ruleText(c.Count))
 	}
 	p.Table(t)
 	if l.Desired.IsZero() {
@@ -108,8 +125,11 @@ type WaveDetail struct {
 
 // Text writes the wave for people.
 func (d *WaveDetail) Text(p *ui.Page) {
-	p.Fields("wave", d.Wave, "takes", ruleText(d.Count), "assigned", ui.Count(d.Total), "new", ui.Count(d.New),
-		"in target", ui.Count(d.InTarget)+" ("+d.Target+")", "gone", ui.Count(d.Gone), "left out", ui.Count(d.LeftOut))
+	p.Fields("wave", d.Wave, "takes", ruleText(d.Count), "state", string(d.State), "assigned", ui.Count(d.Total), "new", ui.Count(d.New),
+		"in target", ui.Count(d.InTarget)+" ("+d.Target+")", "not loaded", ui.Count(d.NotLoaded), "gone", ui.Count(d.Gone), "left out", ui.Count(d.LeftOut))
+	if d.Declared != nil {
+		p.Line("%s", d.Declared.text())
+	}
 	if len(d.Keys) > 0 {
 		p.Line("users: %s", some(d.Keys, d.Total))
 	}

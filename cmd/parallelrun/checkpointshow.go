@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -41,6 +42,8 @@ type checkpointView struct {
 	Snapshots []pinView   `json:"snapshots"`
 	Inputs    []inputView `json:"inputs"`
 	Epochs    []epochView `json:"key_epochs"`
+	// Complete are the waves that were complete.
+	Complete []string `json:"complete_waves,omitempty"`
 	// Problem says why its secrets can't be opened.
 	Problem string `json:"problem,omitempty"`
 	Next    string `json:"hint,omitempty"`
@@ -85,6 +88,9 @@ func (v checkpointView) Text(p *ui.Page) {
 	if v.Empty {
 		fields = append(fields, "base", "none: nothing was loaded yet, nothing stood in the target")
 	}
+	if len(v.Complete) > 0 {
+		fields = append(fields, "complete", "waves "+strings.Join(v.Complete, ", "))
+	}
 	for _, e := range v.Epochs {
 		fields = append(fields, fmt.Sprintf("key epoch %d", e.Epoch), epochWords[e.State])
 	}
@@ -126,7 +132,7 @@ func (a *app) showCheckpoint(ctx context.Context, name string) error {
 		return err
 	}
 	v := checkpointView{Name: c.Name, Time: c.Time.UTC(), Entry: c.N, Target: c.Target, Empty: c.Empty, Reason: c.Reason, Run: c.Run,
-		Snapshots: []pinView{}, Inputs: []inputView{}, Epochs: []epochView{}}
+		Snapshots: []pinView{}, Inputs: []inputView{}, Epochs: []epochView{}, Complete: c.Complete}
 	damage, err := a.pins(ctx, s, c, &v)
 	if err != nil {
 		return err

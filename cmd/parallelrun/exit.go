@@ -67,6 +67,7 @@ var exitRules = []exitRule{
 	{ui.Refused, as[*pipelines.ShrunkenError]},
 	{ui.Refused, as[*pipelines.StillThereError]},
 	{ui.Refused, as[*pipelines.StaleSyncError]},
+	{ui.Refused, as[*pipelines.OpenEndsError]},
 	{ui.Refused, as[*waves.RuleError]},
 	{ui.Refused, as[*waves.FileError]},
 	{ui.Refused, as[*waves.EvaluationError]},

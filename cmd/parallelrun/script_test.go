@@ -76,6 +76,7 @@ var shortScripts = []string{"drift", "results", "wave-runs"}
 //	                              serve a sandbox until the script ends; sets SANDBOX_URL, SANDBOX_REALM, SANDBOX_CLIENT,
 //	                              SANDBOX_SECRET, SANDBOX_PROOF_CLIENT and SANDBOX_PROOF_SECRET
 //	admin METHOD PATH [BODY]      change the sandbox's realm behind our back, as an administrator would
+//	edit USERNAME JSON            change these fields of an account there
 //	damage DIR                    change one byte in the middle of every file below
 //	signsync [behind=DURATION] STORE TARGET
 //	                              leave a sign of life of the target's credential sync
@@ -85,6 +86,7 @@ var scriptCommands = map[string]func(ts *testscript.TestScript, neg bool, args [
 	"replace":  runReplace,
 	"fixture":  runFixture,
 	"damage":   runDamage,
+	"edit":     runEdit,
 	"gen":      runGen,
 	"sandbox":  runSandbox,
 	"signsync": runSignSync,
@@ -231,18 +233,41 @@ func runAdmin(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 || len(args) > 3 {
 		ts.Fatalf("usage: admin METHOD PATH [BODY]")
 	}
-	realm := &contract.Target{Name: "sandbox", URL: ts.Getenv("SANDBOX_URL"), Realm: ts.Getenv("SANDBOX_REALM"),
-		Migrator: contract.Client{ID: ts.Getenv("SANDBOX_CLIENT"), Secret: ts.Getenv("SANDBOX_SECRET")}}
 	step := contract.Step{Method: args[0], Path: args[1]}
 	if len(args) > 2 {
 		step.Body = args[2]
 	}
+	fmt.Fprintln(ts.Stdout(), adminDo(ts, step))
+}
+
+// adminDo sends a request as an administrator and returns the answer's body.
+func adminDo(ts *testscript.TestScript, step contract.Step) string {
+	realm := &contract.Target{Name: "sandbox", URL: ts.Getenv("SANDBOX_URL"), Realm: ts.Getenv("SANDBOX_REALM"),
+		Migrator: contract.Client{ID: ts.Getenv("SANDBOX_CLIENT"), Secret: ts.Getenv("SANDBOX_SECRET")}}
 	a, err := realm.Do(context.Background(), step, contract.Vars{})
 	ts.Check(err)
 	if a.Status/100 != 2 {
-		ts.Fatalf("%s %s: status %d: %s", args[0], args[1], a.Status, a.Body)
+		ts.Fatalf("%s %s: status %d: %s", step.Method, step.Path, a.Status, a.Body)
 	}
-	fmt.Fprintln(ts.Stdout(), a.Body)
+	return a.Body
+}
+
+func runEdit(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: edit USERNAME JSON")
+	}
+	var found []map[string]any
+	ts.Check(json.Unmarshal([]byte(adminDo(ts, contract.Step{Method: "GET", Path: "/users?exact=true&username=" + args[0]})), &found))
+	if len(found) != 1 {
+		ts.Fatalf("%d accounts %q", len(found), args[0])
+	}
+	path := fmt.Sprintf("/users/%s", found[0]["id"])
+	var account map[string]any
+	ts.Check(json.Unmarshal([]byte(adminDo(ts, contract.Step{Method: "GET", Path: path})), &account))
+	ts.Check(json.Unmarshal([]byte(args[1]), &account))
+	body, err := json.Marshal(account)
+	ts.Check(err)
+	adminDo(ts, contract.Step{Method: "PUT", Path: path, Body: string(body)})
 }
 
 // TestHelp: every command explains itself, and the help lists the exit codes.

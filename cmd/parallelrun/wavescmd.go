@@ -12,7 +12,8 @@ import (
 )
 
 func newWaves(a *app) *cobra.Command {
-	return newGroup("waves", "Who moves when: list, show, assign", newWavesList(a), newWavesShow(a), newWavesAssign(a))
+	return newGroup("waves", "Who moves when, and who owns whom: list, show, assign, complete, reopen",
+		newWavesList(a), newWavesShow(a), newWavesAssign(a), newWavesComplete(a), newWavesReopen(a))
 }
 
 // withStored opens what the store alone can tell of a migration.
@@ -57,8 +58,8 @@ func newWavesList(a *app) *cobra.Command {
 		Use:   "list",
 		Short: "List the waves in order, with how many users are in each",
 		Long: "List the waves in order: how many users are assigned, would be new by the newest desired state, stand\n" +
-			"in the target as last confirmed, are gone from legacy, or were rejected or excluded this time; and how\n" +
-			"many users are in no wave.",
+			"in the target as last confirmed, are gone from legacy, or were rejected or excluded this time; whether\n" +
+			"the wave is loaded, or complete; and how many users are in no wave.",
 		Args: exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.withStored(cmd.Context(), migration, func(r *pipelines.Runner) error {
@@ -76,7 +77,7 @@ func newWavesShow(a *app) *cobra.Command {
 	var keys bool
 	cmd := &cobra.Command{
 		Use:   "show wave",
-		Short: "Show a wave: its rule, its users",
+		Short: "Show a wave: its rule, its state, its users",
 		Args:  exactly("wave"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.withStored(cmd.Context(), migration, func(r *pipelines.Runner) error {
@@ -90,23 +91,12 @@ func newWavesShow(a *app) *cobra.Command {
 }
 
 func (a *app) showWave(ctx context.Context, r *pipelines.Runner, wave string, keys bool) error {
-	detail, list, err := r.WaveDetail(ctx, wave)
-	if err == nil && detail == nil {
-		err = unknownWave(a.flags.config, wave, list)
-	}
+	detail, err := r.WaveDetail(ctx, wave)
 	if err != nil || !keys {
 		return a.printAfter(detail, err)
 	}
 	a.close()
 	return r.WaveUsers(ctx, wave, func(u pipelines.AssignedUser) error { return a.out.Item(u) })
-}
-
-func unknownWave(file, wave string, list *pipelines.WaveList) error {
-	err := &config.UnknownNameError{Kind: "wave", Name: wave, Path: file}
-	for _, c := range list.Waves {
-		err.Known = append(err.Known, c.Wave)
-	}
-	return err
 }
 
 func newWavesAssign(a *app) *cobra.Command {

@@ -31,6 +31,8 @@ type Count struct {
 	// New users were in no wave before, Moved ones in another.
 	New   int64 `json:"new"`
 	Moved int64 `json:"moved,omitempty"`
+	// Left users are in another wave now.
+	Left int64 `json:"left,omitempty"`
 	// Gone users are no longer desired, those LeftOut were rejected or excluded
 	// this time.
 	Gone    int64 `json:"gone"`
@@ -107,6 +109,8 @@ func (t *tally) person(p *person, now string, known bool) {
 		addFew(&c.FirstNew, p.key())
 	case was != now:
 		c.Moved++
+		t.wave(was).Left++
+		c = t.wave(now) // the waves may have moved in memory
 		addFew(&c.FirstNew, p.key())
 	}
 	switch {
