@@ -1,8 +1,10 @@
 package pipelines
 
 import (
+	"context"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/parallelrun/parallelrun/internal/config"
@@ -19,6 +21,28 @@ func (r *Runner) decisions() ([]load.Decision, error) {
 	if err != nil {
 		return nil, err
 	}
+	return r.withRows(list)
+}
+
+// decisionsOf are those that a run was started with.
+func (r *Runner) decisionsOf(ctx context.Context, rec Record) ([]load.Decision, error) {
+	i := slices.IndexFunc(rec.Inputs, func(name string) bool { return strings.HasPrefix(name, decisionsFolder) })
+	if i < 0 {
+		return nil, nil
+	}
+	data, err := r.Store.ReadFile(ctx, runKey(rec.ID, "inputs", rec.Inputs[i]))
+	if err != nil {
+		return nil, fmt.Errorf("decisions as run %s had them: %w", rec.ID, err)
+	}
+	list, err := config.ParseDecisions(rec.Inputs[i], data)
+	if err != nil {
+		return nil, fmt.Errorf("decisions as run %s had them: %w", rec.ID, err)
+	}
+	return r.withRows(list)
+}
+
+// withRows finds the rows that decisions are about.
+func (r *Runner) withRows(list []config.Decision) (_ []load.Decision, err error) {
 	out := make([]load.Decision, 0, len(list))
 	for _, d := range list {
 		one := load.Decision{Table: d.Table, Key: d.Key, Take: load.Take(d.Take), Account: d.Account, Place: d.Place}
@@ -65,7 +89,10 @@ func rowOf(namespace string, d config.Decision) (schemas.RowID, error) {
 	return derived, nil
 }
 
+// decisionsFolder is where a run keeps its file of decisions.
+const decisionsFolder = "decisions/"
+
 // decisionsInput is the file of decisions as a run keeps it.
 func decisionsInput(file string, data []byte) Input {
-	return Input{Name: "decisions/" + filepath.Base(file), Data: data}
+	return Input{Name: decisionsFolder + filepath.Base(file), Data: data}
 }

@@ -27,6 +27,9 @@ func (x *explaining) planned(ctx context.Context, f foundRow, e *ExplainedEntity
 	in.Base, in.Profile = x.base, x.profile
 	in.Options.Allow, in.Options.Ownership, in.Options.Time = x.plan.Allow, x.plan.Ownership, x.plan.Created
 	in.Options.Complete = x.plan.Complete
+	if in.Options.Decisions, err = x.decisionsOf(ctx, x.rec); err != nil {
+		return err
+	}
 	rows, err := load.Explain(ctx, in, f.entity, f.id)
 	if err != nil {
 		return err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -110,6 +111,19 @@ func inputs(c *config.Config, of config.Migration, m *transform.Mapping) ([]Inpu
 			return nil, fmt.Errorf("decisions: %w", err)
 		}
 		out = append(out, decisionsInput(of.Decisions, data))
+	}
+	for _, w := range of.Waves {
+		if w.KeysFile == "" {
+			continue
+		}
+		data, err := os.ReadFile(w.KeysFile)
+		if errors.Is(err, fs.ErrNotExist) { // whoever assigns users says so; others don't need it
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("keys of wave %s: %w", w.Name, err)
+		}
+		out = append(out, Input{Name: "waves/" + w.Name + ".keys", Data: data})
 	}
 	files := m.Files()
 	for _, name := range slices.Sorted(maps.Keys(files)) {

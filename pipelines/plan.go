@@ -41,6 +41,9 @@ func (r *Runner) plan(ctx context.Context, rec Record, desired, observed snapsho
 	}
 	in.Profile, in.Reach = profile, reach
 	if rec.Restore == nil {
+		if in.Options.Decisions, err = r.decisions(); err != nil {
+			return nil, err
+		}
 		if in.Options.Complete, err = r.completeWaves(ctx); err != nil {
 			return nil, err
 		}
@@ -96,8 +99,6 @@ func (r *Runner) planInput(ctx context.Context, rec Record, desired, observed sn
 	}
 	if rec.Restore != nil {
 		in.Options.Restore = &rec.Restore.RestoreOptions
-	} else if in.Options.Decisions, err = r.decisions(); err != nil {
-		return in, nil, err
 	}
 	if in.Desired, err = r.openOrEmpty(ctx, desired); err != nil {
 		return in, nil, err

@@ -34,11 +34,12 @@ func LoadDecisions(file string) ([]Decision, error) {
 		}
 		return nil, hinted{fmt.Errorf("%s: %w", ShortPath(file), err), "`parallelrun conflicts` writes one to edit"}
 	}
-	return parseDecisions(ShortPath(file), data)
+	return ParseDecisions(ShortPath(file), data)
 }
 
-// parseDecisions is LoadDecisions without a file system.
-func parseDecisions(file string, data []byte) ([]Decision, error) {
+// ParseDecisions is LoadDecisions without a file system; file is named in
+// errors and places.
+func ParseDecisions(file string, data []byte) ([]Decision, error) {
 	doc, problem := parseDocument(file, data)
 	if problem != nil {
 		return nil, Problems{problem}

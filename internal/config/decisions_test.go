@@ -9,7 +9,7 @@ import (
 )
 
 func TestDecisions(t *testing.T) {
-	got, err := parseDecisions("d.yaml", []byte(`version: 1
+	got, err := ParseDecisions("d.yaml", []byte(`version: 1
 decisions:
   - table: users
     key: a1
@@ -41,7 +41,7 @@ func TestBadDecisions(t *testing.T) {
 		"version: 1\ndecisions:\n  - {table: people, key: a, take: legacy}":            `decisions[0].table: "people" is not known`,
 		"version: 1\ndecisions:\n  - {table: users, key: a, take: legacy}\n  - {a: 1}": "decisions[1]",
 	} {
-		_, err := parseDecisions("d.yaml", []byte(text))
+		_, err := ParseDecisions("d.yaml", []byte(text))
 		ps, ok := errors.AsType[Problems](err)
 		if !ok || !strings.Contains(ps.Error(), want) {
 			t.Errorf("%s\ngot  %v\nwant %s", text, err, want)
@@ -53,7 +53,7 @@ func TestBadDecisions(t *testing.T) {
 func FuzzDecisions(f *testing.F) {
 	f.Add([]byte("version: 1\ndecisions:\n  - {table: users, key: a, take: legacy}\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		list, err := parseDecisions("d.yaml", data)
+		list, err := ParseDecisions("d.yaml", data)
 		if err != nil && list != nil {
 			t.Errorf("decisions beside %v", err)
 		}
