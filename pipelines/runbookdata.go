@@ -3,7 +3,9 @@ package pipelines
 import (
 	"context"
 	"fmt"
+	"maps"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/parallelrun/parallelrun/internal/config"
@@ -13,8 +15,11 @@ import (
 	"github.com/parallelrun/parallelrun/snapshots"
 )
 
-// runbookRuns is how many runs a runbook names.
-const runbookRuns = 5
+// runbookRuns and runbookCheckpoints are how many of them a runbook names.
+const (
+	runbookRuns        = 5
+	runbookCheckpoints = 10
+)
 
 // RunbookData gathers what the runbook of a configured migration says: from the
 // configuration and, if there is one, the store. It asks no target.
@@ -28,7 +33,7 @@ func RunbookData(ctx context.Context, c *config.Config, migration string, s *sna
 	for _, code := range ui.Codes {
 		d.Codes = append(d.Codes, runbook.Code{Code: int(code.Code), Meaning: code.Meaning})
 	}
-	r := &Runner{Name: name, SourceName: m.Source, TargetName: m.Target}
+	r := &Runner{Name: name, Config: m, SourceName: m.Source, TargetName: m.Target, Store: s}
 	d.Refs = []runbook.Ref{
 		{Name: ref(r.sourceSet(), StageLegacy), What: "what the source held at the last extract"},
 		{Name: ref(r.migrationSet(), StageDesired), What: "what shall stand in the target"},
@@ -37,8 +42,52 @@ func RunbookData(ctx context.Context, c *config.Config, migration string, s *sna
 	if s == nil {
 		return d, nil
 	}
-	err = storeOf(ctx, &d, s)
+	if err := storeOf(ctx, &d, s); err != nil {
+		return d, err
+	}
+	d.Waves, err = r.runbookWaves(ctx)
 	return d, err
+}
+
+// runbookWaves are the configured waves in order, then others that have users.
+// Their rules are not asked: a runbook is for bad days.
+func (r *Runner) runbookWaves(ctx context.Context) (out []runbook.Wave, err error) {
+	assignment, err := r.Assignment(ctx)
+	if err != nil {
+		return nil, err
+	}
+	desired, err := r.named(ctx, ref(r.migrationSet(), StageDesired))
+	if err != nil {
+		return nil, err
+	}
+	counts := map[string]*WaveCount{}
+	if assignment != nil {
+		if counts, err = r.inTarget(ctx, assignment, desired); err != nil {
+			return nil, err
+		}
+	}
+	st, err := r.Store.State(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, w := range r.Config.Waves {
+		names = append(names, w.Name)
+	}
+	for _, name := range slices.Sorted(maps.Keys(counts)) {
+		if !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	for _, name := range names {
+		c := counts[name]
+		if c == nil {
+			c = &WaveCount{}
+		}
+		c.setState(st.Waves[r.waveKey(name)])
+		out = append(out, runbook.Wave{Name: name, State: string(c.State), Assigned: c.Total, InTarget: c.InTarget, Loaded: c.InTarget > 0, Complete: c.State == WaveComplete})
+	}
+	return out, nil
 }
 
 // storeOf adds the state of the store.
@@ -55,6 +104,12 @@ func storeOf(ctx context.Context, d *runbook.Data, s *snapshots.Store) error {
 	if l, ok := st.Leases[d.Target]; ok && !l.Released {
 		d.Holder = fmt.Sprintf("by run %s, process %d on %s, since %s", l.Holder.Run, l.Holder.PID, l.Holder.Host, l.Since.UTC().Format(time.RFC3339))
 	}
+	for _, cp := range st.CheckpointsByTime() {
+		if cp.Target == d.Target {
+			d.Checkpoints = append(d.Checkpoints, runbook.Checkpoint{Name: cp.Name, Taken: cp.Time.UTC().Format("2006-01-02 15:04:05"), Reason: cp.Reason})
+		}
+	}
+	d.Checkpoints = d.Checkpoints[max(0, len(d.Checkpoints)-runbookCheckpoints):]
 	runs, err := Summaries(ctx, s)
 	if err != nil {
 		return err

@@ -158,8 +158,8 @@ func (r *Runner) WaveDetail(ctx context.Context, wave string) (*WaveDetail, erro
 	return out, err
 }
 
-// inTarget counts, by wave, the assigned users that the target's base has, and
-// those that are not loaded.
+// inTarget counts, by wave, the assigned users, those that the target's base
+// has, and those that are not loaded.
 func (r *Runner) inTarget(ctx context.Context, assignment, desired *snapshots.Snapshot) (map[string]*WaveCount, error) {
 	out := map[string]*WaveCount{}
 	base, err := r.base(ctx)
@@ -172,6 +172,7 @@ func (r *Runner) inTarget(ctx context.Context, assignment, desired *snapshots.Sn
 			c = &WaveCount{}
 			out[a.Wave] = c
 		}
+		c.Total++
 		switch {
 		case a.InTarget:
 			c.InTarget++

@@ -20,8 +20,8 @@ var coming []string
 func TestRunbookCommandsExist(t *testing.T) {
 	for name, d := range map[string]runbook.Data{
 		"plain": {Config: "migration.yaml", Migration: "m"},
-		"all flags": {Config: "/a/b.yaml", StoreFlag: true, Store: "/store", MigrationFlag: true, Migration: "m", Checkpoints: []string{"c"},
-			Waves: []string{"w"}, Runs: []runbook.Run{{ID: "r", State: "stopped"}}},
+		"all flags": {Config: "/a/b.yaml", StoreFlag: true, Store: "/store", MigrationFlag: true, Migration: "m", Checkpoints: []runbook.Checkpoint{{Name: "c"}},
+			Waves: []runbook.Wave{{Name: "w"}, {Name: "x", Complete: true}}, Runs: []runbook.Run{{ID: "r", State: "stopped"}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			d.AllowWords, d.Written = load.AllowWords, time.Unix(0, 0)
@@ -38,6 +38,9 @@ func TestRunbookCommandsExist(t *testing.T) {
 			}
 			for _, line := range lines {
 				checkCommand(t, line)
+				if d.MigrationFlag && takesMigration(line) != strings.Contains(line, " --migration ") {
+					t.Errorf("%s: --migration is there, or missing, against what the command takes", line)
+				}
 			}
 		})
 	}
@@ -85,6 +88,11 @@ func parses(args []string) error {
 		return err
 	}
 	return cmd.ValidateArgs(cmd.Flags().Args())
+}
+
+func takesMigration(line string) bool {
+	cmd, _, err := newRoot(newApp(&strings.Builder{}, &strings.Builder{})).Find(strings.Fields(line)[1:])
+	return err == nil && cmd.Flags().Lookup("migration") != nil
 }
 
 func isComing(args []string) bool {

@@ -12,6 +12,7 @@ import (
 	_ "embed"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/template"
 	"time"
@@ -32,19 +33,31 @@ type Data struct {
 	MigrationFlag bool
 	Source        string
 	Target        string
-	TargetAt      string // realm and URL, for people
-	Refs          []Ref  // names of the migration's snapshots
-	Waves         []string
-	Checkpoints   []string // the newest last
-	Runs          []Run    // the newest last
-	Holder        string   // who holds the target's lease; empty: nobody
-	Codes         []Code   // exit codes
+	TargetAt      string       // realm and URL, for people
+	Refs          []Ref        // names of the migration's snapshots
+	Waves         []Wave       // in order
+	Checkpoints   []Checkpoint // of the target, the newest last
+	Runs          []Run        // the newest last
+	Holder        string       // who holds the target's lease; empty: nobody
+	Codes         []Code       // exit codes
 	AllowWords    []string
 }
 
 // Ref is a name in the store and what it stands for; Digest is empty where it
 // does not exist yet.
 type Ref struct{ Name, What, Digest string }
+
+// Wave is one wave with how far it is.
+type Wave struct {
+	Name, State        string
+	Assigned, InTarget int64
+	// Loaded: somebody of it is in the target. Complete: its users' profiles are
+	// Keymate's.
+	Loaded, Complete bool
+}
+
+// Checkpoint is one checkpoint.
+type Checkpoint struct{ Name, Taken, Reason string }
 
 // Run is one run.
 type Run struct{ ID, State, LastStep, Started string }
@@ -61,7 +74,7 @@ var text string
 // Write writes the runbook as Markdown.
 func Write(w io.Writer, d Data) error {
 	t, err := template.New("runbook").Funcs(template.FuncMap{
-		"cmd": d.command, "code": inCode, "join": strings.Join, "at": func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 UTC") },
+		"cmd": d.command, "code": inCode, "text": inTable, "join": strings.Join, "at": func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 UTC") },
 	}).Parse(text)
 	if err != nil {
 		return fmt.Errorf("runbook: %w", err)
@@ -69,10 +82,17 @@ func Write(w io.Writer, d Data) error {
 	return t.Execute(w, d)
 }
 
-// OfMigration are the commands that take --migration.
-var OfMigration = map[string]bool{
+// ofMigration are the commands that take --migration, by one word or two.
+var ofMigration = map[string]bool{
 	"plan": true, "load": true, "run": true, "resume": true, "explain": true, "drift": true,
-	"restore": true, "undo": true,
+	"restore": true, "undo": true, "checkpoint create": true, "waves list": true, "waves reopen": true,
+}
+
+// takesMigration says whether a command line is of a command that does.
+func takesMigration(line string) bool {
+	first, rest, _ := strings.Cut(line, " ")
+	second, _, _ := strings.Cut(rest, " ")
+	return ofMigration[first] || ofMigration[first+" "+second]
 }
 
 // command is a command line to copy: with what names this configuration.
@@ -84,7 +104,7 @@ func (d Data) command(line string) string {
 	if d.StoreFlag {
 		out += " --store " + quote(d.Store)
 	}
-	if name, _, _ := strings.Cut(line, " "); d.MigrationFlag && OfMigration[name] {
+	if d.MigrationFlag && takesMigration(line) {
 		out += " --migration " + quote(d.Migration)
 	}
 	return out
@@ -110,6 +130,16 @@ func inCode(s string) string {
 		return r
 	}, s)
 	return "`" + s + "`"
+}
+
+// inTable keeps a text from outside within its table cell, and plain.
+func inTable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if strings.ContainsRune("`|<>[]*_", r) || !unicode.IsPrint(r) {
+			return ' '
+		}
+		return r
+	}, s)
 }
 
 // Latest is the newest run.
@@ -140,18 +170,35 @@ func (d Data) RunWord() string {
 	return "RUN"
 }
 
-// WaveWord is the first wave, or WAVE.
+// WaveWord is the wave that was moved last, of those that are not complete;
+// before any was, the first of them; WAVE where there are no such waves.
 func (d Data) WaveWord() string {
-	if len(d.Waves) > 0 {
-		return quote(d.Waves[0])
+	open := slices.DeleteFunc(slices.Clone(d.Waves), func(w Wave) bool { return w.Complete })
+	for _, w := range slices.Backward(open) {
+		if w.Loaded {
+			return quote(w.Name)
+		}
+	}
+	if len(open) > 0 {
+		return quote(open[0].Name)
 	}
 	return "WAVE"
+}
+
+// CompleteWaves are the names of the complete waves, as commands take them.
+func (d Data) CompleteWaves() (out []string) {
+	for _, w := range d.Waves {
+		if w.Complete {
+			out = append(out, quote(w.Name))
+		}
+	}
+	return out
 }
 
 // CheckpointWord is the newest checkpoint, or CHECKPOINT.
 func (d Data) CheckpointWord() string {
 	if n := len(d.Checkpoints); n > 0 {
-		return quote(d.Checkpoints[n-1])
+		return quote(d.Checkpoints[n-1].Name)
 	}
 	return "CHECKPOINT"
 }

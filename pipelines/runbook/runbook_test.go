@@ -21,8 +21,9 @@ func busy() Data {
 	return Data{
 		Written: time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC), Config: "/etc/parallel run/acme.yaml", Store: "/srv/store", StoreFlag: true,
 		Migration: "acme", MigrationFlag: true, Source: "ldap", Target: "keymate", TargetAt: "realm `acme` at https://iam.example.com",
-		Refs:  []Ref{{"source/ldap/legacy", "what the source held", "0123456789ab"}, {"target/keymate/base", "what was confirmed", ""}},
-		Waves: []string{"pilot", "rest"}, Checkpoints: []string{"before-pilot", "it's wrong"},
+		Refs:        []Ref{{"source/ldap/legacy", "what the source held", "0123456789ab"}, {"target/keymate/base", "what was confirmed", ""}},
+		Waves:       []Wave{{Name: "admins", State: "complete", Assigned: 12, InTarget: 12, Loaded: true, Complete: true}, {Name: "pilot", State: "loaded", Assigned: 500, InTarget: 500, Loaded: true}, {Name: "rest", State: "not loaded", Assigned: 70000}},
+		Checkpoints: []Checkpoint{{"before-pilot", "2026-03-04 04:00:03", "before run 20260304T040000-000-aaaaaa"}, {"it's wrong", "2026-03-04 04:30:00", "a | look\n# at it"}},
 		Runs: []Run{{"20260304T040000-000-aaaaaa", "finished", "done", "2026-03-04 04:00:00"},
 			{"20260304T050000-000-bbbbbb", "stopped", "load", "2026-03-04 05:00:00"}},
 		Holder: "by run 20260304T050000-000-bbbbbb, process 17 on host, since 2026-03-04T05:00:01Z", Codes: codes(), AllowWords: []string{"enable", "links"},
@@ -69,6 +70,27 @@ func TestCommandsAreQuoted(t *testing.T) {
 	}
 	if got := fresh().command("runs list"); got != "parallelrun runs list" {
 		t.Errorf("plain: %s", got)
+	}
+}
+
+// The wave of the commands is the one at work.
+func TestWaveWord(t *testing.T) {
+	wave := func(name string, loaded, complete bool) Wave {
+		return Wave{Name: name, Loaded: loaded, Complete: complete}
+	}
+	for _, c := range []struct {
+		waves []Wave
+		want  string
+	}{
+		{nil, "WAVE"},
+		{[]Wave{wave("a", false, false), wave("b", false, false)}, "a"},
+		{[]Wave{wave("a", true, false), wave("b", true, false), wave("c", false, false)}, "b"},
+		{[]Wave{wave("a", true, true), wave("b", false, false)}, "b"},
+		{[]Wave{wave("a", true, true)}, "WAVE"},
+	} {
+		if got := (Data{Waves: c.waves}).WaveWord(); got != c.want {
+			t.Errorf("%+v: %s, want %s", c.waves, got, c.want)
+		}
 	}
 }
 
