@@ -86,6 +86,16 @@ func (a *app) createCheckpoint(ctx context.Context, name, migration, reason stri
 	return a.out.Print(createdView{line, made.N})
 }
 
+// readCheckpoint finds a checkpoint in the store.
+func (a *app) readCheckpoint(ctx context.Context, name string) (*snapshots.Store, *pipelines.Checkpoint, error) {
+	s, err := a.readStore(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	c, err := pipelines.ReadCheckpoint(ctx, s, name)
+	return s, c, err
+}
+
 // checkpointLine is one line of `checkpoint list`.
 type checkpointLine struct {
 	Name   string    `json:"name"`
@@ -158,11 +168,7 @@ func newCheckpointList(a *app) *cobra.Command {
 		Short: "List the checkpoints, oldest first",
 		Args:  exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			s, err := a.readStore(cmd.Context())
-			if err != nil {
-				return err
-			}
-			st, err := s.State(cmd.Context())
+			s, st, err := a.readState(cmd.Context())
 			if err != nil {
 				return err
 			}
@@ -180,20 +186,12 @@ func newCheckpointList(a *app) *cobra.Command {
 }
 
 func newCheckpointDiff(a *app) *cobra.Command {
-	var f diffFlags
-	cmd := &cobra.Command{
-		Use:   "diff a b",
+	return newDiff(a.diffCheckpoints, &cobra.Command{
 		Short: "Compare what stood in the target at two checkpoints",
 		Long: "Compare what stood in the target at two checkpoints: what is so in b and was not so in a. One\n" +
 			"of them may be `now`: what was last confirmed there. `parallelrun drift` compares with the\n" +
 			"target itself. Secrets are compared and never shown. Exit code 1 if they differ.",
-		Args: exactly("a", "b"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.diffCheckpoints(cmd.Context(), args[0], args[1], f)
-		},
-	}
-	f.register(cmd)
-	return cmd
+	})
 }
 
 func (a *app) diffCheckpoints(ctx context.Context, nameA, nameB string, f diffFlags) error {
@@ -272,11 +270,7 @@ func newCheckpointDrop(a *app) *cobra.Command {
 }
 
 func (a *app) dropCheckpoint(ctx context.Context, name string, apply bool) error {
-	s, err := a.readStore(ctx)
-	if err != nil {
-		return err
-	}
-	c, err := pipelines.ReadCheckpoint(ctx, s, name)
+	s, c, err := a.readCheckpoint(ctx, name)
 	if err != nil {
 		return err
 	}

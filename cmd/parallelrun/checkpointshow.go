@@ -123,11 +123,7 @@ func (v checkpointView) Text(p *ui.Page) {
 }
 
 func (a *app) showCheckpoint(ctx context.Context, name string) error {
-	s, err := a.readStore(ctx)
-	if err != nil {
-		return err
-	}
-	c, err := pipelines.ReadCheckpoint(ctx, s, name)
+	s, c, err := a.readCheckpoint(ctx, name)
 	if err != nil {
 		return err
 	}

@@ -20,19 +20,20 @@ type diffFlags struct {
 }
 
 func newSnapshotsDiff(a *app) *cobra.Command {
-	var f diffFlags
-	cmd := &cobra.Command{
-		Use:   "diff a b",
+	return newDiff(a.diff, &cobra.Command{
 		Short: "Compare two snapshots",
 		Long: "Compare two snapshots, by names or digests: what is so in b and was not so in a. What a\n" +
 			"checkpoint pins is named checkpoint/NAME/ROLE, such as checkpoint/before-pilot/base.\n" +
 			"Secrets are compared and never shown. With --json every row and every table's counts are\n" +
 			"a line of their own. Exit code 1 if they differ.",
-		Args: exactly("a", "b"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.diff(cmd.Context(), args[0], args[1], f)
-		},
-	}
+	})
+}
+
+// newDiff completes a command that compares two named things.
+func newDiff(diff func(ctx context.Context, a, b string, f diffFlags) error, cmd *cobra.Command) *cobra.Command {
+	var f diffFlags
+	cmd.Use, cmd.Args = "diff a b", exactly("a", "b")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error { return diff(cmd.Context(), args[0], args[1], f) }
 	f.register(cmd)
 	return cmd
 }

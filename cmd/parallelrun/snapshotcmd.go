@@ -85,11 +85,7 @@ func newSnapshotsList(a *app) *cobra.Command {
 		Short: "List snapshots, oldest first",
 		Args:  exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			s, err := a.readStore(cmd.Context())
-			if err != nil {
-				return err
-			}
-			st, err := s.State(cmd.Context())
+			s, st, err := a.readState(cmd.Context())
 			if err != nil {
 				return err
 			}
@@ -268,11 +264,7 @@ func (a *app) tag(ctx context.Context, args []string, move bool) error {
 	if err := snapshots.CheckRefName(name); err != nil {
 		return ui.Refusef("use letters, digits, dots, dashes and slashes", "%w", err)
 	}
-	s, err := a.readStore(ctx)
-	if err != nil {
-		return err
-	}
-	st, err := s.State(ctx)
+	s, st, err := a.readState(ctx)
 	if err != nil {
 		return err
 	}

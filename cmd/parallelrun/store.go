@@ -38,6 +38,16 @@ func (a *app) storeDir() (string, error) {
 	return filepath.Abs(dir)
 }
 
+// readState opens the store as readStore does, with what its log says now.
+func (a *app) readState(ctx context.Context) (*snapshots.Store, snapshots.State, error) {
+	s, err := a.readStore(ctx)
+	if err != nil {
+		return nil, snapshots.State{}, err
+	}
+	st, err := s.State(ctx)
+	return s, st, err
+}
+
 // readStore opens the store for reading and for naming snapshots: secrets stay
 // sealed. It makes nothing.
 func (a *app) readStore(ctx context.Context) (*snapshots.Store, error) {
