@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"slices"
+	"strings"
 
 	"github.com/parallelrun/parallelrun/schemas"
 )
@@ -26,6 +27,8 @@ type Grant struct {
 	What string `json:"what"`
 	// Way is where a role comes from, when the user does not hold it directly.
 	Way string `json:"way,omitempty"`
+	// Also are further ways that it comes; nil: none.
+	Also *FurtherWays `json:"also,omitempty"`
 	// Encoded: the target has no place for it but an attribute, so that it
 	// grants nothing by itself.
 	Encoded bool `json:"encoded,omitempty"`
@@ -34,10 +37,42 @@ type Grant struct {
 	inside string // the role that brings it along; empty for one that is given itself
 }
 
+// FurtherWays are ways of a grant beside the one that is named first.
+type FurtherWays struct {
+	Ways []string `json:"ways"`
+	// More are so many that are not named.
+	More int `json:"more,omitempty"`
+}
+
+// waysNamed bounds FurtherWays.Ways.
+const waysNamed = 4
+
+// along notes that the grant comes another way as well.
+func (g *Grant) along(way string) {
+	if way == "" {
+		way = "held directly"
+	}
+	switch {
+	case way == g.Way || g.Also != nil && slices.Contains(g.Also.Ways, way):
+	case g.Also == nil:
+		g.Also = &FurtherWays{Ways: []string{way}}
+	case len(g.Also.Ways) < waysNamed:
+		g.Also.Ways = append(g.Also.Ways, way)
+	default:
+		g.Also.More++
+	}
+}
+
 func (g Grant) String() string {
 	s := g.Kind + " " + g.What
 	if g.Way != "" {
 		s += " " + g.Way
+	}
+	if g.Also != nil {
+		s += ", also " + strings.Join(g.Also.Ways, ", also ")
+		if g.Also.More > 0 {
+			s += fmt.Sprintf(" and %d more", g.Also.More)
+		}
 	}
 	if g.Encoded {
 		s += " (kept in an attribute, grants nothing by itself)"

@@ -44,7 +44,7 @@ func (t *accessTally) add(c *AccessChange) {
 		if c.New && (g.Kind != GrantRole || g.inside != "") {
 			continue
 		}
-		g.key, g.inside = "", ""
+		g.key, g.inside, g.Also = "", "", nil
 		if g.Kind == GrantTime && g.What != "without an end" {
 			g.What = "a later end"
 		}

@@ -153,6 +153,7 @@ func (k *gateKeeper) unnamed(c *AccessChange) []string {
 	add(c.Enabled, AllowEnable, "enabled")
 	add(c.OlderPassword, AllowPassword, "older password")
 	for _, g := range c.Gained {
+		g.Also = nil // counted by the first way
 		switch {
 		case g.Encoded:
 		case g.Kind == GrantRole:

@@ -23,9 +23,10 @@ func roleGrant(r Role, way string, encoded bool, inside string) Grant {
 	return Grant{Kind: GrantRole, What: r.String(), Way: way, Encoded: encoded, key: GrantRole + " " + r.String(), inside: inside}
 }
 
-// take adds grants. The first way of a grant counts, save that one that is real
-// goes before one that is only encoded, and a role that is given itself before
-// the same one inside of another.
+// take adds grants. The first way of a grant is named first, save that one that
+// is real goes before one that is only encoded, and a role that is given itself
+// before the same one inside of another. Others are named as further ways; where
+// one is real, those that are only encoded are none.
 func (a *access) take(grants ...Grant) {
 	for _, g := range grants {
 		i, have := a.at[g.key]
@@ -33,8 +34,15 @@ func (a *access) take(grants ...Grant) {
 		case !have:
 			a.at[g.key] = len(a.grants)
 			a.grants = append(a.grants, g)
-		case a.grants[i].Encoded && !g.Encoded, a.grants[i].Encoded == g.Encoded && a.grants[i].inside != "" && g.inside == "":
+		case a.grants[i].Encoded && !g.Encoded:
 			a.grants[i] = g
+		case a.grants[i].Encoded != g.Encoded || g.Kind != GrantRole:
+		case a.grants[i].inside != "" && g.inside == "":
+			g.Also = a.grants[i].Also
+			g.along(a.grants[i].Way)
+			a.grants[i] = g
+		default:
+			a.grants[i].along(g.Way)
 		}
 	}
 }
