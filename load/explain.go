@@ -61,7 +61,8 @@ type ColumnTrace struct {
 // the plan that it explains, and takes down how it is settled: first the row
 // itself, then, for a user, what belongs to it. Organizations, departments and
 // groups are planned with it, since a row's fate hangs on theirs; of other users
-// nothing is read. Nothing is stored and nothing is sent.
+// nothing is read, unless the user takes a name that one of them may have.
+// Nothing is stored and nothing is sent.
 func Explain(ctx context.Context, in PlanInput, table string, id schemas.RowID) ([]RowTrace, error) {
 	x := &explainer{table: table, id: id, project: in.Target, notes: map[schemas.RowID][]Note{}, projected: map[schemas.RowID]schemas.Row{},
 		effective: map[schemas.RowID]schemas.Row{}, held: map[schemas.RowID]bool{}, rules: map[schemas.RowID]map[string]decision{}}
@@ -134,6 +135,9 @@ func (x *explainer) plan(ctx context.Context, p *planner) error {
 			return err
 		}
 	}
+	if err := p.takeovers(ctx); err != nil {
+		return err
+	}
 	if err := p.finish(ctx); err != nil {
 		return err
 	}
@@ -142,7 +146,7 @@ func (x *explainer) plan(ctx context.Context, p *planner) error {
 		if err != nil {
 			return err
 		}
-		if x.mine(op.Table, op.ID) {
+		if x.mine(op.Table, op.ID) && op.Kind != Park {
 			x.ops[op.ID] = op
 		}
 	}
@@ -229,6 +233,8 @@ func decisionOf(m *merger, out *merged, i int, s cellState) decision {
 	switch changes := slices.Contains(out.changed, c.Name); {
 	case takes(out.decided, c.Name) != "" && (changes || slices.Contains(out.kept, c.Name)):
 		return decision{rule: "decided by a person: " + string(takes(out.decided, c.Name))}
+	case slices.ContainsFunc(out.hindered, func(h hindrance) bool { return h.column == c.Name }):
+		return decision{rule: "held back: another user has it still"}
 	case slices.Contains(out.kept, c.Name) && m.restore != nil:
 		return decision{rule: "kept: others changed it since it was confirmed, and --overwrite was not given"}
 	case slices.Contains(out.kept, c.Name):
@@ -477,8 +483,9 @@ func StoredOperations(ctx context.Context, m *Manifest, files Files, table strin
 		switch {
 		case s == SectionStructure || s == SectionDeletes: // small, and ordered by depth
 			ranges = slices.DeleteFunc(ranges, func(r Range) bool { return r.Table != table })
-		case table != schemas.Users:
+		case table != schemas.Users || s == SectionParking:
 			continue
+		case s == SectionTakeovers: // few, and ordered by who waits for whom
 		default:
 			var err error
 			if ranges, err = near(ctx, m, files, ranges, id); err != nil {

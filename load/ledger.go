@@ -267,6 +267,9 @@ func FinalCounts(ctx context.Context, files Files, plan *Manifest, l *Ledger) (C
 		if err != nil {
 			return nil, err
 		}
+		if op.Kind == Park { // the row's last operation counts
+			continue
+		}
 		class := InDoubt
 		switch r, _ := l.Result(&op); r {
 		case OutcomeDone:

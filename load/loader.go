@@ -209,28 +209,26 @@ func (l *loader) whyStopped(ctx context.Context, err error) error {
 // another without a pause; those of structure wait for each other, since one
 // holds the parents of the next.
 func (l *loader) section(ctx context.Context, s Section, ranges []Range) error {
-	if s == SectionStructure || s == SectionDeletes {
+	switch s {
+	case SectionTakeovers:
+		return l.takeovers(ctx, ranges)
+	case SectionStructure, SectionDeletes:
 		for _, r := range ranges {
-			if err := l.crew(ctx, []Range{r}); err != nil {
+			if err := l.ranges(ctx, []Range{r}); err != nil {
 				return err
 			}
 		}
 		return nil
 	}
-	if err := l.crew(ctx, ranges); err != nil {
+	if err := l.ranges(ctx, ranges); err != nil {
 		return err
 	}
 	return l.secondTries(ctx)
 }
 
-// crew starts workers, hands them the tasks of the ranges, and waits for all.
-// After the first error nothing more is handed out.
-func (l *loader) crew(ctx context.Context, ranges []Range) error {
-	workers := 2 * l.pacer.Max() // some may be waiting for a row to show
-	tasks := make(chan task)
-	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error {
-		defer close(tasks)
+// ranges carries out some ranges at once.
+func (l *loader) ranges(ctx context.Context, ranges []Range) error {
+	return l.crew(ctx, func(ctx context.Context, tasks chan<- task) error {
 		w := &walk{}
 		defer w.close()
 		for _, r := range ranges {
@@ -239,6 +237,18 @@ func (l *loader) crew(ctx context.Context, ranges []Range) error {
 			}
 		}
 		return nil
+	})
+}
+
+// crew starts workers, has tasks handed to them, and waits for all. After the
+// first error nothing more is handed out.
+func (l *loader) crew(ctx context.Context, hand func(context.Context, chan<- task) error) error {
+	workers := 2 * l.pacer.Max() // some may be waiting for a row to show
+	tasks := make(chan task)
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error {
+		defer close(tasks)
+		return hand(ctx, tasks)
 	})
 	for range workers {
 		g.Go(func() error {
@@ -310,22 +320,39 @@ func (l *loader) giveUp() error {
 // rangeTasks hands out what is not done yet of a range. A range that was
 // recorded before may have been sent in part: its rows are looked up first.
 func (l *loader) rangeTasks(ctx context.Context, w *walk, r Range, tasks chan<- task) error {
-	ops, err := l.plan.ReadRange(ctx, l.in.Files, r)
+	items, inDoubt, err := l.left(ctx, w, r)
 	if err != nil {
 		return err
+	}
+	return l.handOut(ctx, items, inDoubt, tasks)
+}
+
+// left returns what is not done yet of a range, in its order, and whether some
+// of that may have been sent. The range is recorded.
+func (l *loader) left(ctx context.Context, w *walk, r Range) (items []item, inDoubt bool, err error) {
+	ops, err := l.plan.ReadRange(ctx, l.in.Files, r)
+	if err != nil {
+		return nil, false, err
 	}
 	open := l.open(ops)
 	if len(open) == 0 {
-		return ctx.Err()
+		return nil, false, ctx.Err()
 	}
-	inDoubt, err := l.recordRange(ctx, r)
-	if err != nil {
-		return err
+	if inDoubt, err = l.recordRange(ctx, r); err != nil {
+		return nil, false, err
 	}
-	items, err := l.subjects(ctx, w, r, open)
-	if err != nil {
-		return err
+	if items, err = l.subjects(ctx, w, r, open); err != nil {
+		return nil, false, err
 	}
+	place := make(map[int64]int, len(open))
+	for i := range open {
+		place[open[i].Seq] = i
+	}
+	slices.SortFunc(items, func(a, b item) int { return place[a.op.Seq] - place[b.op.Seq] })
+	return items, inDoubt, nil
+}
+
+func (l *loader) handOut(ctx context.Context, items []item, inDoubt bool, tasks chan<- task) error {
 	for _, t := range l.cut(l.unblocked(items), inDoubt) {
 		select {
 		case tasks <- t:
@@ -480,7 +507,7 @@ func (l *loader) unblocked(items []item) []item {
 func (l *loader) blockedBy(it item) string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if len(l.failed) == 0 || it.op.Kind == Delete || it.op.Kind == Unlink {
+	if len(l.failed) == 0 || it.op.Kind == Delete || it.op.Kind == Unlink || it.parks {
 		return ""
 	}
 	shape := l.shapes[it.op.Table]
@@ -502,6 +529,9 @@ var outcomeWord = map[string]string{"failed": "failed", "unknown": "has an unkno
 
 // record writes an outcome.
 func (l *loader) record(it item, o Outcome) error {
+	if o.Result == OutcomeDone && it.without != nil {
+		o.Result, o.Class, o.Message = it.without.Result, it.without.Class, it.without.Message
+	}
 	o.Seq, o.Table, o.ID, o.Key, o.At = it.op.Seq, it.op.Table, it.op.ID, it.op.Key, time.Now().UTC()
 	if o.Result != OutcomeDone {
 		l.fail(it.op.ID, string(o.Result))

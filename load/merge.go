@@ -34,6 +34,7 @@ type merged struct {
 	kinds     []string    // its kinds
 	kept      []string    // fields that the target's side owns, or that a restore leaves
 	reported  []string    // fields that differ and wait for a decision
+	hindered  []hindrance // names that another user has still
 	decided   []Decision  // on the row
 	disables  bool
 	calm      Class // of a row that needs nothing; empty: unchanged
@@ -79,9 +80,12 @@ func (m *merger) merge(base, desired, observed *schemas.Row) merged {
 func (m *merger) column(out *merged, i int, s cellState) {
 	c := &m.shape.Columns[i]
 	var eff any
-	if take := takes(out.decided, c.Name); take != "" {
+	switch take := takes(out.decided, c.Name); {
+	case s.seen && isTemporary(m.shape.Name, c.Name, out.effective.ID, s.observed): // nobody's word
+		eff = s.desired
+	case take != "":
 		eff = m.decidedCell(out, i, s, take)
-	} else {
+	default:
 		eff = m.decide(out, i, s)
 	}
 	out.effective.Values[i] = eff

@@ -8,8 +8,11 @@ import (
 )
 
 // opCursor walks the operations on the user tables beside a walk over people:
-// within each section they come in the same order.
+// within each section they come in the same order, save those that wait for one
+// another, which are few and are held in memory. Parking is left out: what
+// becomes of the row is its last operation.
 type opCursor struct {
+	loose  map[[8]byte][]Operation
 	next   [3]func() (Operation, error, bool)
 	stop   [3]func()
 	head   [3]*Operation
@@ -26,7 +29,22 @@ func newOpCursor(ctx context.Context, plan *Manifest, files Files) *opCursor {
 		c.next[i], c.stop[i] = iter.Pull2(sub.AllOperations(ctx, files))
 		c.advance(i)
 	}
+	c.readLoose(ctx, plan, files)
 	return c
+}
+
+func (c *opCursor) readLoose(ctx context.Context, plan *Manifest, files Files) {
+	sub := *plan
+	sub.Ranges = plan.rangesOf(SectionTakeovers)
+	c.loose = map[[8]byte][]Operation{}
+	for op, err := range sub.AllOperations(ctx, files) {
+		if err != nil {
+			c.err = err
+			return
+		}
+		k := [8]byte(op.ID[:8])
+		c.loose[k] = append(c.loose[k], op)
+	}
 }
 
 func (c *opCursor) advance(i int) {
@@ -53,6 +71,10 @@ func (c *opCursor) of(user schemas.RowID) (map[schemas.RowID]*Operation, error) 
 			c.advance(i)
 		}
 	}
+	for i, op := range c.loose[prefix] {
+		c.have[op.ID] = &c.loose[prefix][i]
+	}
+	delete(c.loose, prefix)
 	return c.have, c.err
 }
 
@@ -63,6 +85,9 @@ func (c *opCursor) left() *Operation {
 		if h != nil {
 			return h
 		}
+	}
+	for _, ops := range c.loose {
+		return &ops[0]
 	}
 	return nil
 }

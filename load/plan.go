@@ -29,14 +29,16 @@ type Section string
 // The sections, in order.
 const (
 	SectionStructure   Section = "structure" // organizations, departments parent first, groups
+	SectionParking     Section = "parking"   // temporary names, to open circles
 	SectionUsers       Section = "users"
+	SectionTakeovers   Section = "takeovers" // users who take names that others gave up, in order
 	SectionCredentials Section = "credentials"
 	SectionMemberships Section = "memberships"
 	SectionDeletes     Section = "deletes" // children first
 )
 
 // Sections lists the sections in order.
-var Sections = []Section{SectionStructure, SectionUsers, SectionCredentials, SectionMemberships, SectionDeletes}
+var Sections = []Section{SectionStructure, SectionParking, SectionUsers, SectionTakeovers, SectionCredentials, SectionMemberships, SectionDeletes}
 
 // Range is a run of operations that may be sent in any order and at once. A
 // range is recorded in the store before any of it is sent.

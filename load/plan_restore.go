@@ -45,7 +45,7 @@ func created(mapped *schemas.Row) bool {
 // deleteUser plans the end of an account; what belongs to it ends with it.
 func (p *userPlanner) deleteUser(ctx context.Context, x *person, missing []dependent) error {
 	u := x.base.user
-	seq, err := p.operation(ctx, SectionUsers, schemas.Users, Operation{Table: schemas.Users, Kind: Delete, ID: u.ID, Key: u.Key, Gone: true})
+	seq, err := p.userOperation(ctx, Operation{Table: schemas.Users, Kind: Delete, ID: u.ID, Key: u.Key, Gone: true})
 	if err != nil {
 		return err
 	}

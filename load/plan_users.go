@@ -41,6 +41,10 @@ func (p *planner) users(ctx context.Context) error {
 	up.passwords.restores = p.in.Options.Restore != nil
 
 	streams := slices.Concat(base, desired, observed, rejectedStreams(p.in.Desired), scopeStreams(p.in.Observed), p.in.Reach.streams(), []stream{idStream(p.in.Base)})
+	var err error
+	if p.contest, err = p.findContest(ctx, up); err != nil {
+		return err
+	}
 	progress := orSilent(p.in.Progress)
 	progress.Total(StepPlan, max(p.in.Desired.Rows(schemas.Users), p.in.Base.Rows(schemas.Users)))
 	for x, err := range people(ctx, streams, p.from, p.to) {
@@ -199,6 +203,12 @@ func (p *userPlanner) keep(ctx context.Context, x *person) error {
 // keeps base.
 func (p *userPlanner) standsAsItIs(ctx context.Context, x *person) error {
 	p.useAll(x)
+	if columns := temporaries(p.users.shape, x.id, x.observed.user); len(columns) > 0 {
+		f := Finding{Table: schemas.Users, ID: x.id, Key: x.observed.user.Key, Columns: columns, Reason: leftTemporary}
+		if err := p.find(ctx, ListConflicts, f); err != nil {
+			return err
+		}
+	}
 	there := !x.looked || x.observed.user != nil
 	if x.base.user == nil {
 		return nil
@@ -318,15 +328,20 @@ func (p *userPlanner) disable(ctx context.Context, x *person) error {
 	row := overlay(x.base.user, x.observed.user, p.users.seen)
 	was := cell(p.users.shape, &row, "enabled")
 	setCell(p.users.shape, &row, "enabled", false)
+	columns := p.takeBack(x, &row)
 	if err := p.write(ctx, schemas.Users, row); err != nil {
 		return err
 	}
-	if isFalse(was) {
+	if !isFalse(was) {
+		columns = append(columns, "enabled")
+	}
+	if len(columns) == 0 {
 		p.settle(schemas.Users, Unchanged)
 		return nil
 	}
-	_, err := p.operation(ctx, SectionUsers, schemas.Users, Operation{
-		Table: schemas.Users, Kind: Update, ID: row.ID, Key: row.Key, Columns: []string{"enabled"}, Disables: true, Gone: true})
+	slices.Sort(columns)
+	_, err := p.userOperation(ctx, Operation{
+		Table: schemas.Users, Kind: Update, ID: row.ID, Key: row.Key, Columns: columns, Disables: !isFalse(was), Gone: true})
 	return err
 }
 

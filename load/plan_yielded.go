@@ -19,8 +19,10 @@ func (p *userPlanner) yielded(ctx context.Context, x *person) error {
 		return p.conflictUser(ctx, x, "recycled key: legacy created this row at another time than the one in the target")
 	case !x.looked && x.observed.user == nil:
 		return p.unlookedYielded(ctx, x)
-	case x.observed.user == nil && x.foreign != nil:
+	case x.observed.user == nil && p.strangerInTheWay(x):
 		return p.conflictUser(ctx, x, alreadyThere(x.foreign))
+	case x.observed.user == nil && p.contest.hinders(x.id) != nil:
+		return p.hinderedUser(ctx, x, p.contest.hinders(x.id))
 	case x.observed.user == nil && take == TakeAdopt:
 		return p.conflictUser(ctx, x, "the account to adopt is not there")
 	case x.observed.user == nil && p.recreates(x.base.user) && take == TakeKeymate:
@@ -128,7 +130,7 @@ func (p *userPlanner) create(ctx context.Context, x *person) error {
 	if err := p.write(ctx, schemas.Users, *x.desired.user); err != nil {
 		return err
 	}
-	seq, err := p.operation(ctx, SectionUsers, schemas.Users, op)
+	seq, err := p.userOperation(ctx, op)
 	if err != nil {
 		return err
 	}
@@ -170,6 +172,7 @@ func (p *userPlanner) link(ctx context.Context, x *person, m *schemas.Row, widen
 // mergeUser plans a user that is in the target.
 func (p *userPlanner) mergeUser(ctx context.Context, x *person, dated map[schemas.RowID]bool) error {
 	m := p.mergerFor(x).merge(x.base.user, x.desired.user, x.observed.user)
+	p.holdBack(x, &m)
 	if err := p.write(ctx, schemas.Users, m.effective); err != nil {
 		return err
 	}
@@ -185,7 +188,7 @@ func (p *userPlanner) mergeUser(ctx context.Context, x *person, dated map[schema
 		if account != "" {
 			op.Kind, op.TargetID = Adopt, account
 		}
-		if _, err := p.operation(ctx, SectionUsers, schemas.Users, *op); err != nil {
+		if _, err := p.userOperation(ctx, *op); err != nil {
 			return err
 		}
 	}

@@ -102,6 +102,11 @@ type planner struct {
 	gone    []leaver
 	seq     int64
 
+	// contest is whose names change hands; trial, if set, takes in what becomes
+	// of one user, and nothing is written.
+	contest *contest
+	trial   *verdict
+
 	// from and to bound the users, and why is told of merges: Explain plans one
 	// user.
 	from, to schemas.RowID
@@ -155,6 +160,9 @@ func (p *planner) run(ctx context.Context) error {
 		return err
 	}
 	if err := p.users(ctx); err != nil {
+		return err
+	}
+	if err := p.takeovers(ctx); err != nil {
 		return err
 	}
 	if err := p.deletes(ctx); err != nil {
@@ -218,23 +226,38 @@ func (p *planner) finish(ctx context.Context) error {
 // operation adds an operation to a section and returns its number. Level keeps
 // operations apart that must not be in one range.
 func (p *planner) operation(ctx context.Context, s Section, level string, op Operation) (int64, error) {
+	if p.trial != nil {
+		p.trial.operation(op)
+		return 1, nil
+	}
+	if err := p.enlist(ctx, &op); err != nil {
+		return 0, err
+	}
+	return op.Seq, p.file(ctx, s, level, op)
+}
+
+// enlist numbers and counts an operation.
+func (p *planner) enlist(ctx context.Context, op *Operation) error {
 	p.seq++
 	op.Seq = p.seq
+	p.brakes.add(op)
+	p.m.Counts.of(op.Table).add(op.Class(), 1)
+	if len(op.Widens) == 0 {
+		return nil
+	}
+	return p.find(ctx, ListWidening, Finding{Table: op.Table, ID: op.ID, Key: op.Key, Columns: op.Columns, Kinds: op.Widens})
+}
+
+// file puts an operation into a section's open range.
+func (p *planner) file(ctx context.Context, s Section, level string, op Operation) error {
 	f := p.section(s)
 	if p.level[s] != level {
 		if err := f.cut(ctx); err != nil {
-			return 0, err
+			return err
 		}
 		p.level[s] = level
 	}
-	p.brakes.add(&op)
-	if len(op.Widens) > 0 {
-		if err := p.find(ctx, ListWidening, Finding{Table: op.Table, ID: op.ID, Key: op.Key, Columns: op.Columns, Kinds: op.Widens}); err != nil {
-			return 0, err
-		}
-	}
-	p.m.Counts.of(op.Table).add(op.Class(), 1)
-	return op.Seq, f.add(ctx, op.ID, op)
+	return f.add(ctx, op.ID, op)
 }
 
 func (p *planner) section(s Section) *lineFile {
@@ -253,6 +276,10 @@ func (p *planner) section(s Section) *lineFile {
 
 // find adds to a list.
 func (p *planner) find(ctx context.Context, list string, f Finding) error {
+	if p.trial != nil {
+		p.trial.finding(f)
+		return nil
+	}
 	if p.lists[list] == nil {
 		p.lists[list] = &lineFile{files: p.in.Files, run: p.in.Run, prefix: list, bound: findingLines,
 			stored: func(pf PlanFile) { p.m.Lists[list] = append(p.m.Lists[list], pf) }}
@@ -283,6 +310,10 @@ func (f *Finding) counted(list string) []string {
 
 // settle classes a row that needs no operation.
 func (p *planner) settle(table string, c Class) {
+	if p.trial != nil {
+		p.trial.settle(table, c)
+		return
+	}
 	p.m.Counts.of(table).add(c, 1)
 	p.m.Settled.of(table).add(c, 1)
 }
@@ -303,6 +334,10 @@ func (p *planner) postpone(ctx context.Context, table string, row *schemas.Row, 
 // all of a population: they are counted and not listed.
 func (p *planner) outOfReach(table string) {
 	p.settle(table, Deferred)
+	if p.trial != nil {
+		p.trial.finding(Finding{Table: table, Reason: beyondReach})
+		return
+	}
 	if p.m.Found[ListDeferred] == nil {
 		p.m.Found[ListDeferred] = map[string]int64{}
 	}
@@ -328,7 +363,7 @@ func (p *planner) hold(ctx context.Context, table string, row *schemas.Row) erro
 
 // use notes what a row of effective is in.
 func (p *planner) use(table string, row *schemas.Row) {
-	if len(p.leaving) == 0 {
+	if len(p.leaving) == 0 || p.trial != nil {
 		return
 	}
 	shape := p.shapes[table]
@@ -386,6 +421,13 @@ func (p *planner) settleMerged(ctx context.Context, table string, row *schemas.R
 			return nil, err
 		}
 	}
+	for _, h := range m.hindered {
+		f := f
+		f.Columns, f.Reason = []string{h.column}, h.reason
+		if err := p.find(ctx, h.list(), f); err != nil {
+			return nil, err
+		}
+	}
 	if m.isHeld {
 		if err := p.hold(ctx, table, &m.held); err != nil {
 			return nil, err
@@ -398,6 +440,9 @@ func (p *planner) settleMerged(ctx context.Context, table string, row *schemas.R
 		return nil, p.conflict(ctx, table, row, "access was narrowed in the target")
 	case len(m.reported) > 0: // listed above, with its columns
 		p.settle(table, Conflict)
+		return nil, nil
+	case len(m.hindered) > 0:
+		p.settle(table, m.hindered[0].class())
 		return nil, nil
 	}
 	p.settle(table, cmp.Or(m.calm, Unchanged))

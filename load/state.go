@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"slices"
 
 	"github.com/parallelrun/parallelrun/schemas"
 	"github.com/parallelrun/parallelrun/snapshots"
@@ -55,6 +56,22 @@ type reader struct {
 	from  []int // by column of the entity's table: position in the snapshot, or -1
 	has   columns
 	there bool
+	names []string // columns to read; nil: all
+}
+
+// only reads no other columns than these: the rest is null and does not count.
+func (r *reader) only(names []string) {
+	stored, ok := r.sn.Table(r.table)
+	r.names = []string{}
+	for i, at := range r.from {
+		switch {
+		case at < 0 || !ok:
+		case slices.Contains(names, stored.Columns[at].Name):
+			r.names = append(r.names, stored.Columns[at].Name)
+		default:
+			r.from[i], r.has[i] = -1, false
+		}
+	}
 }
 
 // columns says of each column of an entity's table whether it counts.
@@ -82,7 +99,7 @@ func (r *reader) scan(ctx context.Context, from, to schemas.RowID) iter.Seq2[sch
 		if !r.there {
 			return
 		}
-		for row, err := range r.sn.Scan(ctx, r.table, parts.ScanOptions{From: from, To: to}) {
+		for row, err := range r.sn.Scan(ctx, r.table, parts.ScanOptions{From: from, To: to, Columns: r.names}) {
 			if err != nil {
 				yield(schemas.Row{}, fmt.Errorf("read table %s: %w", r.table, err))
 				return

@@ -17,6 +17,11 @@ type item struct {
 	subject Subject
 	// absent: the target says that what the operation is about is not there.
 	absent bool
+	// parks: the subject has temporary values.
+	parks bool
+	// without is the outcome of an operation that leaves out the names which
+	// another user has still; nil: it leaves out nothing.
+	without *Outcome
 }
 
 // owner is the row whose operations never overlap: the user of a user's rows,
@@ -47,7 +52,15 @@ func (l *loader) subjects(ctx context.Context, w *walk, r Range, ops []Operation
 		byPrefix[k] = append(byPrefix[k], op)
 	}
 	var items []item
-	for x, err := range w.until(ctx, l, ops[0].ID, ops[len(ops)-1].ID) {
+	first, last := ops[0].ID, ops[0].ID
+	for _, op := range ops {
+		if op.ID.Compare(first) < 0 {
+			first = op.ID
+		} else if op.ID.Compare(last) > 0 {
+			last = op.ID
+		}
+	}
+	for x, err := range w.until(ctx, l, first, last) {
 		if err != nil {
 			return nil, err
 		}
@@ -130,6 +143,12 @@ func userItem(x *person, op Operation) (item, bool) {
 		return item{}, false
 	}
 	b := state.bundle()
+	if op.Kind == Park {
+		shape := schemas.Entities()[schemas.Users]
+		b.User = parked(&shape, b.User, op.Columns)
+		op.Kind = Update
+		return item{op: op, subject: Subject{Row: b.User, User: &b}, parks: true}, op.ID == x.id
+	}
 	if op.Table == schemas.Users {
 		return item{op: op, subject: Subject{Row: b.User, User: &b}}, op.ID == x.id
 	}

@@ -166,6 +166,10 @@ const (
 	Delete Kind = "delete"
 	Link   Kind = "link"
 	Unlink Kind = "unlink"
+	// Park gives columns of a user temporary values (TemporaryName), so that
+	// others can take the old ones before the user gets new ones. A target is
+	// sent it as an Update.
+	Park Kind = "park"
 )
 
 // Operation is one intent of a plan. Its values lie in the plan's effective
@@ -188,4 +192,14 @@ type Operation struct {
 	Widens   []string `json:"widens,omitempty"`
 	// TargetID where it is known when the plan is made.
 	TargetID string `json:"target_id,omitempty"`
+	// After are operations that come first, since their rows give up names that
+	// this one takes.
+	After []Turn `json:"after,omitempty"`
+}
+
+// Turn is an operation that another one waits for.
+type Turn struct {
+	Seq int64 `json:"seq"`
+	// Column is what the waiting operation takes over.
+	Column string `json:"column"`
 }

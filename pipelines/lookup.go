@@ -133,7 +133,7 @@ func (r *Runner) lookUp(ctx context.Context, m *load.Manifest) (*LookedUp, error
 	}
 	l := &lookup{r: r, legacy: legacy, origins: r.Mapping.Origins(schemas.Users), room: r.Memory / 8}
 	for _, rg := range m.Ranges {
-		if rg.Section != load.SectionUsers {
+		if rg.Section != load.SectionUsers && rg.Section != load.SectionTakeovers {
 			continue
 		}
 		ops, err := m.ReadRange(ctx, r.Store, rg)

@@ -105,10 +105,12 @@ func (t *Target) updateUser(op load.Operation, s load.Subject, ids load.IDs) err
 	default:
 		return fmt.Errorf("kind %s on users", op.Kind)
 	}
-	if err := t.checkUser(&s.Row, ids, t.accountID(s, ids), nil); err != nil {
+	now := a.user
+	assign(op, &now, s.Row)
+	if err := t.checkUser(&now, ids, t.accountID(s, ids), nil); err != nil {
 		return err
 	}
-	assign(op, &a.user, s.Row)
+	a.user = now
 	return nil
 }
 

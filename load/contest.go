@@ -1,0 +1,303 @@
+package load
+
+import (
+	"context"
+	"hash/maphash"
+	"slices"
+	"strings"
+
+	"github.com/parallelrun/parallelrun/schemas"
+)
+
+// contest is who takes a login name or an e-mail address that another of our
+// users has now, found ahead of the plan: whoever gives it up comes first, and
+// where nobody can, the taker goes without. Nil: nobody does.
+//
+// It holds those users alone, beside eight bytes for each user whose names
+// change.
+type contest struct {
+	takers  map[schemas.RowID]*taker
+	holders map[string]*holder // by column and value
+
+	// parks are the columns of a user that go through a temporary value, to open
+	// a circle.
+	parks map[schemas.RowID][]string
+	// order has the takers that can take, whoever gives up before whoever takes.
+	order []schemas.RowID
+	turns map[schemas.RowID][]turnOf
+
+	// holding are the users who have a name that another one takes.
+	holding map[schemas.RowID]bool
+	// What the plan makes of it: the operations of takers, which are kept until
+	// all have a number, and the numbers of all that others wait for.
+	late    map[schemas.RowID]Operation
+	numbers map[turnOf]int64
+}
+
+// holder is a user who has a name that another one takes.
+type holder struct {
+	id     schemas.RowID
+	column string
+	looked bool // seen in the target, not only believed
+	// leaves says that the plan has the user give the name up; else why not, and
+	// whether that is only a matter of time.
+	leaves bool
+	why    string
+	waits  bool
+}
+
+// taker is a user who takes names that others have.
+type taker struct {
+	id      schemas.RowID
+	from    map[string]*holder // by column
+	blocked []hindrance
+}
+
+// hindrance is why a user can't take a name.
+type hindrance struct {
+	column, reason string
+	waits          bool // another run may change it
+}
+
+// turnOf is a user whose operation, or whose parking, comes first.
+type turnOf struct {
+	user   schemas.RowID
+	column string
+	park   bool
+}
+
+func nameKey(column int, value string) string { return nameColumns[column] + " " + value }
+
+// findContest looks for names that change hands. It reads the names of all
+// users once or twice, and the rows of all between those concerned once more.
+func (p *planner) findContest(ctx context.Context, up *userPlanner) (*contest, error) {
+	if p.in.Base.Rows(schemas.Users)+p.in.Observed.Rows(schemas.Users) == 0 {
+		return nil, nil // nobody has a name yet
+	}
+	f := &contestFinder{planner: p, users: up.users.shape, seed: maphash.MakeSeed()}
+	if !p.from.IsZero() || !p.to.IsZero() { // one user alone is planned
+		if err := f.wanted(ctx, p.from, p.to); err != nil || len(f.wants) == 0 {
+			return nil, err
+		}
+		f.wants = nil
+	}
+	if err := f.wanted(ctx, schemas.RowID{}, schemas.RowID{}); err != nil || len(f.wants) == 0 {
+		return nil, err
+	}
+	c := &contest{takers: map[schemas.RowID]*taker{}, holders: map[string]*holder{}, parks: map[schemas.RowID][]string{}, turns: map[schemas.RowID][]turnOf{},
+		late: map[schemas.RowID]Operation{}, numbers: map[turnOf]int64{}, holding: map[schemas.RowID]bool{}}
+	if err := f.held(ctx, c); err != nil || len(c.holders) == 0 {
+		return nil, err
+	}
+	if err := f.judge(ctx, up, c); err != nil {
+		return nil, err
+	}
+	c.settle()
+	return c, nil
+}
+
+type contestFinder struct {
+	*planner
+	users *schemas.Table
+	seed  maphash.Seed
+	wants []uint64 // hashes of wanted names, sorted
+}
+
+// streams are the users of all states with their names only.
+func (f *contestFinder) streams() []stream {
+	var out []stream
+	for _, s := range []struct {
+		sn Snapshot
+		of func(*person) *side
+	}{{f.in.Base, func(x *person) *side { return &x.base }}, {f.in.Desired, func(x *person) *side { return &x.desired }},
+		{f.in.Observed, func(x *person) *side { return &x.observed }}} {
+		streams, _ := sideStreams(s.sn, f.shapes, s.of)
+		streams[0].r.only(nameColumns[:])
+		out = append(out, streams[0])
+	}
+	return slices.Concat(out, scopeStreams(f.in.Observed), f.in.Reach.streams())
+}
+
+func (f *contestFinder) hash(column int, value string) uint64 {
+	return maphash.String(f.seed, nameKey(column, value))
+}
+
+// wanted collects the names that users take.
+func (f *contestFinder) wanted(ctx context.Context, from, to schemas.RowID) error {
+	for x, err := range people(ctx, f.streams(), from, to) {
+		if err != nil {
+			return err
+		}
+		for i, v := range f.taken(x) {
+			if v != "" {
+				f.wants = append(f.wants, f.hash(i, v))
+			}
+		}
+	}
+	slices.Sort(f.wants)
+	f.wants = slices.Compact(f.wants)
+	return nil
+}
+
+// has are the names that a user has in the target, as far as is known.
+func (f *contestFinder) has(x *person) (n names) {
+	switch {
+	case x.observed.user != nil:
+		return namesOf(f.users, x.observed.user)
+	case x.looked || x.base.user == nil:
+		return n
+	}
+	return namesOf(f.users, x.base.user)
+}
+
+// taken are the names that a user may take and does not have: legacy's where it
+// has the user, those of base where a temporary value has to go. Of a new user
+// only those count that an account has already.
+func (f *contestFinder) taken(x *person) (n names) {
+	if !f.in.Reach.holds(x) {
+		return n
+	}
+	has := f.has(x)
+	switch {
+	case x.desired.user != nil && (x.observed.user != nil || x.base.user != nil && !x.looked):
+		if n = namesOf(f.users, x.desired.user); n != has {
+			b, _ := f.in.Target.ProjectUser(schemas.Bundle{User: *x.desired.user})
+			n = namesOf(f.users, &b.User)
+		}
+	case x.desired.user != nil && x.foreign != nil:
+		b, _ := f.in.Target.ProjectUser(schemas.Bundle{User: *x.desired.user})
+		n = namesOf(f.users, &b.User)
+		for i, c := range nameColumns {
+			if !foreignHas(x.foreign, c) {
+				n[i] = ""
+			}
+		}
+	case x.desired.user == nil && x.base.user != nil && len(temporaries(f.users, x.id, x.observed.user)) > 0:
+		n = namesOf(f.users, x.base.user)
+	}
+	for i, c := range nameColumns {
+		if n[i] == has[i] || c == "email" && !f.in.Profile.UniqueEmail {
+			n[i] = ""
+		}
+	}
+	return n
+}
+
+// foreignHas says that an account in the way has a user's value in a column.
+func foreignHas(foreign *schemas.Row, column string) bool {
+	shape := ForeignAccountsTable()
+	return strings.Contains(text(cell(&shape, foreign, "match")), column)
+}
+
+// held finds who has the names that are wanted.
+func (f *contestFinder) held(ctx context.Context, c *contest) error {
+	for x, err := range people(ctx, f.streams(), schemas.RowID{}, schemas.RowID{}) {
+		if err != nil {
+			return err
+		}
+		for i, v := range f.has(x) {
+			if v == "" || nameColumns[i] == "email" && !f.in.Profile.UniqueEmail {
+				continue
+			}
+			if _, wanted := slices.BinarySearch(f.wants, f.hash(i, v)); !wanted {
+				continue
+			}
+			h := &holder{id: x.id, column: nameColumns[i], looked: x.observed.user != nil}
+			if was := c.holders[nameKey(i, v)]; was == nil || h.looked && !was.looked {
+				c.holders[nameKey(i, v)] = h
+			}
+		}
+	}
+	return nil
+}
+
+// judge asks the plan what becomes of everyone concerned, one at a time and as
+// if nobody was in anyone's way.
+func (f *contestFinder) judge(ctx context.Context, up *userPlanner, c *contest) error {
+	byUser := map[schemas.RowID][]*holder{}
+	for _, h := range c.holders {
+		byUser[h.id] = append(byUser[h.id], h)
+		c.holding[h.id] = true
+	}
+	for x, err := range people(ctx, f.trialStreams(), schemas.RowID{}, schemas.RowID{}) {
+		if err != nil {
+			return err
+		}
+		takes := f.contested(x, c)
+		if len(takes) == 0 && len(byUser[x.id]) == 0 {
+			continue
+		}
+		has, id := f.has(x), x.id
+		v, err := up.tryOut(ctx, x)
+		if err != nil {
+			return err
+		}
+		for _, h := range byUser[id] {
+			h.judge(v, has)
+		}
+		c.take(v, id, takes)
+	}
+	return nil
+}
+
+// taking is a name that a user takes and another one has.
+type taking struct {
+	at    int // in nameColumns
+	value string
+	from  *holder
+}
+
+func (f *contestFinder) contested(x *person, c *contest) (list []taking) {
+	for i, v := range f.taken(x) {
+		if h := c.holders[nameKey(i, v)]; v != "" && h != nil && h.id != x.id {
+			list = append(list, taking{i, v, h})
+		}
+	}
+	return list
+}
+
+// trialStreams are all that a plan reads of users; their passwords and
+// memberships only where the end of an account hangs on them.
+func (f *contestFinder) trialStreams() []stream {
+	base, _ := sideStreams(f.in.Base, f.shapes, func(x *person) *side { return &x.base })
+	desired, _ := sideStreams(f.in.Desired, f.shapes, func(x *person) *side { return &x.desired })
+	observed, _ := sideStreams(f.in.Observed, f.shapes, func(x *person) *side { return &x.observed })
+	if o := f.in.Options.Restore; o == nil || !o.DeleteCreated {
+		base, desired, observed = base[:1], desired[:1], observed[:1]
+	}
+	return slices.Concat(base, desired, observed, rejectedStreams(f.in.Desired), scopeStreams(f.in.Observed), f.in.Reach.streams(), []stream{idStream(f.in.Base)})
+}
+
+// judge says whether the user gives the name up.
+func (h *holder) judge(v *verdict, has names) {
+	at := slices.Index(nameColumns[:], h.column)
+	switch {
+	case v.op != nil && v.op.Kind == Delete:
+		h.leaves = true
+	case v.row != nil && v.names[at] != has[at]:
+		h.leaves = true
+	case v.class == Deferred:
+		h.why, h.waits = "who waits: "+v.reason, true
+	case v.class == Conflict && v.reason != "":
+		h.why = "who is in conflict: " + v.reason
+	case v.op != nil && v.op.Gone || v.gone:
+		h.why = "who is gone from legacy and keeps it"
+	case v.kept:
+		h.why = "who is rejected or excluded and keeps it"
+	default:
+		h.why = "who keeps it"
+	}
+}
+
+// take notes what a user takes, if the plan has the user take it.
+func (c *contest) take(v *verdict, id schemas.RowID, takes []taking) {
+	t := &taker{id: id, from: map[string]*holder{}}
+	for _, one := range takes {
+		if v.op != nil && v.row != nil && v.names[one.at] == one.value {
+			t.from[nameColumns[one.at]] = one.from
+		}
+	}
+	if len(t.from) > 0 {
+		c.takers[id] = t
+	}
+}
