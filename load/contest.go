@@ -50,6 +50,7 @@ type holder struct {
 type taker struct {
 	id      schemas.RowID
 	from    map[string]*holder // by column
+	before  *schemas.Row       // as it stands, of NamesBefore; nil for a new user
 	blocked []hindrance
 }
 
@@ -227,7 +228,7 @@ func (f *contestFinder) judge(ctx context.Context, up *userPlanner, c *contest) 
 		if len(takes) == 0 && len(byUser[x.id]) == 0 {
 			continue
 		}
-		has, id := f.has(x), x.id
+		has, id, before := f.has(x), x.id, f.before(x)
 		v, err := up.tryOut(ctx, x)
 		if err != nil {
 			return err
@@ -235,7 +236,10 @@ func (f *contestFinder) judge(ctx context.Context, up *userPlanner, c *contest) 
 		for _, h := range byUser[id] {
 			h.judge(v, has)
 		}
-		c.take(v, id, takes)
+		if t := newTaker(v, id, takes); t != nil {
+			t.before = before
+			c.takers[id] = t
+		}
 	}
 	return nil
 }
@@ -289,15 +293,33 @@ func (h *holder) judge(v *verdict, has names) {
 	}
 }
 
-// take notes what a user takes, if the plan has the user take it.
-func (c *contest) take(v *verdict, id schemas.RowID, takes []taking) {
+// newTaker notes what a user takes, if the plan has the user take it.
+func newTaker(v *verdict, id schemas.RowID, takes []taking) *taker {
 	t := &taker{id: id, from: map[string]*holder{}}
 	for _, one := range takes {
 		if v.op != nil && v.row != nil && v.names[one.at] == one.value {
 			t.from[nameColumns[one.at]] = one.from
 		}
 	}
-	if len(t.from) > 0 {
-		c.takers[id] = t
+	if len(t.from) == 0 {
+		return nil
 	}
+	return t
+}
+
+// before are the names that a user has, as a row of NamesBefore.
+func (f *contestFinder) before(x *person) *schemas.Row {
+	now := x.observed.user
+	if now == nil && !x.looked {
+		now = x.base.user
+	}
+	if now == nil {
+		return nil
+	}
+	shape := NamesBeforeTable()
+	row := schemas.Row{ID: now.ID, Key: now.Key, Values: make([]any, len(shape.Columns))}
+	for i, c := range shape.Columns {
+		row.Values[i] = cell(f.users, now, c.Name)
+	}
+	return &row
 }

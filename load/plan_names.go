@@ -196,19 +196,26 @@ func (p *userPlanner) userOperation(ctx context.Context, op Operation) (int64, e
 	if err := p.enlist(ctx, &op); err != nil {
 		return 0, err
 	}
+	if before := c.takers[op.ID].before; before != nil {
+		if err := p.out.WriteRow(ctx, NamesBefore, *before, -1); err != nil {
+			return 0, err
+		}
+	}
 	c.late[op.ID], c.numbers[turnOf{user: op.ID}] = op, op.Seq
 	return op.Seq, nil
 }
 
-// takeovers puts the operations of users who take names of others in order.
+// takeovers puts the operations of users who take names of others in order, new
+// users last.
 func (p *planner) takeovers(ctx context.Context) error {
 	if p.contest == nil {
 		return nil
 	}
+	var news []Operation
 	for _, id := range p.contest.order {
 		op, ok := p.contest.late[id]
 		if !ok {
-			continue // not planned by Explain, which plans one user alone
+			continue // hindered, or not planned by Explain, which plans one user alone
 		}
 		for _, t := range p.contest.turns[id] {
 			seq := p.contest.numbers[turnOf{user: t.user, park: t.park}]
@@ -217,6 +224,18 @@ func (p *planner) takeovers(ctx context.Context) error {
 			}
 			op.After = append(op.After, Turn{Seq: seq, Column: t.column})
 		}
+		if op.Kind == Create {
+			news = append(news, op)
+			continue
+		}
+		if err := p.file(ctx, SectionTakeovers, schemas.Users, op); err != nil {
+			return err
+		}
+	}
+	if err := p.section(SectionTakeovers).cut(ctx); err != nil { // a range has one or the other
+		return err
+	}
+	for _, op := range news {
 		if err := p.file(ctx, SectionTakeovers, schemas.Users, op); err != nil {
 			return err
 		}

@@ -24,6 +24,19 @@ func ForeignAccountsTable() schemas.Table {
 // away and legacy did not give it anew.
 func HeldTable(entity string) string { return entity + "_held" }
 
+// NamesBefore is the table, in stage effective, of the names that users have
+// before they take those of others: what they get back should a circle fail.
+const NamesBefore = "names_before"
+
+// NamesBeforeTable returns the shape of NamesBefore; its row ids are the users'.
+func NamesBeforeTable() schemas.Table {
+	return schemas.Table{Name: NamesBefore, Columns: []schemas.Column{
+		{ID: 134, Name: "username", Type: schemas.String},
+		{ID: 135, Name: "email", Type: schemas.String},
+		{ID: 136, Name: "email_verified", Type: schemas.Bool},
+	}}
+}
+
 // EffectiveTables are the tables that Plan writes.
 func EffectiveTables() []schemas.Table {
 	tables := entityTables()
@@ -31,7 +44,7 @@ func EffectiveTables() []schemas.Table {
 		t.Name = HeldTable(t.Name)
 		tables = append(tables, t)
 	}
-	return append(tables, schemas.IDMapTable())
+	return append(tables, schemas.IDMapTable(), NamesBeforeTable())
 }
 
 // BaseTables are the tables that Fold writes.

@@ -9,8 +9,30 @@ import (
 
 // takeovers carries out the operations of users who take names that others give
 // up. They come in an order in which that works, and each waits until those that
-// it names are done.
+// it names are done. New users come last, once no circle can fail any more: whose
+// names they take could not give them back.
 func (l *loader) takeovers(ctx context.Context, ranges []Range) error {
+	for i, r := range ranges {
+		ops, err := l.plan.ReadRange(ctx, l.in.Files, r)
+		if err != nil {
+			return err
+		}
+		if ops[0].Kind == Create {
+			if err := l.unpark(ctx); err != nil {
+				return err
+			}
+			return l.inOrder(ctx, ranges[i:])
+		}
+		if err := l.inOrder(ctx, ranges[i:i+1]); err != nil {
+			return err
+		}
+	}
+	return l.unpark(ctx)
+}
+
+// inOrder carries out ranges one after another, of each at once what waits for
+// nothing else.
+func (l *loader) inOrder(ctx context.Context, ranges []Range) error {
 	for _, r := range ranges {
 		w := &walk{}
 		items, inDoubt, err := l.left(ctx, w, r)

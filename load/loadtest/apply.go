@@ -45,6 +45,11 @@ func (t *Target) Apply(ctx context.Context, op load.Operation, s load.Subject, i
 		if err := t.Poison[op.Key]; err != nil {
 			return err
 		}
+		if t.Refuse != nil {
+			if err := t.Refuse(op, s.Row); err != nil {
+				return err
+			}
+		}
 		switch op.Table {
 		case schemas.Users:
 			return t.updateUser(op, s, ids)

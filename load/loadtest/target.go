@@ -54,6 +54,9 @@ type Target struct {
 	Fault func(Call) Fault
 	// Poison says, by legacy key, how the target refuses a user or row.
 	Poison map[string]error
+	// Refuse, if set, says how the target refuses an operation that would leave a
+	// row like this. It may be called by several goroutines.
+	Refuse func(op load.Operation, row schemas.Row) error
 	// Passwords, by user name, are those that Login accepts.
 	Passwords map[string]string
 	// Graph is what roles contain and groups grant.
