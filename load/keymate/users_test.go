@@ -369,3 +369,34 @@ func TestFederatedLinks(t *testing.T) {
 		w.same(w.observe(load.Scope{Users: probes(u)}), u)
 	}
 }
+
+// Two members of an organization swap login name and e-mail: refused as long as
+// the other has them, and possible by way of a temporary value, which the server
+// takes although its domain is none of the organization's.
+func TestNamesSwapByATemporaryValue(t *testing.T) {
+	onEach(t, options{}, func(w *world) {
+		w.furnish()
+		w.rest("PUT", "", map[string]any{"editUsernameAllowed": true}, nil)
+		users := w.create(fullUser(4), fullUser(5))
+		swapped := w.project(fullUser(4), fullUser(5))
+		for i, other := range []int{1, 0} {
+			for _, c := range []string{"username", "email"} {
+				swapped[i].User = set(schemas.Users, swapped[i].User, c, get(schemas.Users, users[other].User, c))
+			}
+		}
+		for _, c := range []string{"username", "email"} {
+			if e, ok := w.applyUser(load.Update, swapped[1], c).(*load.Error); !ok || e.Status != 409 {
+				t.Errorf("%s of another user: got %v, want status 409", c, e)
+			}
+		}
+		parked := users[0]
+		for _, c := range []string{"username", "email"} {
+			parked.User = set(schemas.Users, parked.User, c, load.TemporaryName(parked.User.ID))
+		}
+		w.must(w.applyUser(load.Update, parked, "username", "email"))
+		w.same(w.observe(load.Scope{Users: probes(parked)}), parked)
+		w.must(w.applyUser(load.Update, swapped[1], "username", "email"))
+		w.must(w.applyUser(load.Update, swapped[0], "username", "email"))
+		w.same(w.observe(load.Scope{Users: probes(swapped...)}), swapped...)
+	})
+}
