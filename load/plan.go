@@ -255,3 +255,11 @@ func (m *Manifest) Findings(ctx context.Context, files Files, list string) iter.
 func (m *Manifest) rangesOf(s Section) []Range {
 	return slices.DeleteFunc(slices.Clone(m.Ranges), func(r Range) bool { return r.Section != s })
 }
+
+// Lines is how many operations a section has.
+func (m *Manifest) Lines(s Section) (n int64) {
+	for _, r := range m.rangesOf(s) {
+		n += int64(r.Lines)
+	}
+	return n
+}

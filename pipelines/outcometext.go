@@ -54,6 +54,8 @@ func (o *Outcome) text(p *ui.Page, full bool) {
 		p.Blank()
 		p.Line("complete waves, whose users' profiles Keymate owns: %s", strings.Join(o.Planned.Complete, ", "))
 	}
+	o.textTakeovers(p)
+	o.textFailures(p)
 	textList(p, "no checkpoint brings back", o.Beyond)
 	o.textGuards(p)
 	o.textAccess(p)

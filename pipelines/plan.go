@@ -24,6 +24,10 @@ type Plan struct {
 	Access     *load.Access                `json:"access,omitempty"`
 	// Complete are the waves whose users' profiles Keymate owns.
 	Complete []string `json:"complete,omitempty"`
+	// Takeovers are users who take names that others give up, Parked those among
+	// them who go through a temporary value.
+	Takeovers int64 `json:"takeovers,omitempty"`
+	Parked    int64 `json:"parked,omitempty"`
 	// Prepares is what is changed in the target's settings before the load.
 	Prepares []string `json:"prepares,omitempty"`
 	// LookedUp is what became of those whom the plan disables as gone; nil: none.
@@ -86,6 +90,7 @@ func (r *Runner) plan(ctx context.Context, rec Record, desired, observed snapsho
 		return nil, err
 	}
 	return &Plan{
+		Takeovers: m.Lines(load.SectionTakeovers), Parked: m.Lines(load.SectionParking),
 		Prepares: prepares, Remarks: append(r.syncRemarks(), profile.Remarks...), LookedUp: lookedUp,
 		Digest: m.Digest, Base: m.Base, Observed: m.Observed, Effective: m.Effective, Operations: m.Operations,
 		Counts: m.Counts, Fields: m.Fields, Found: m.Found, Brakes: m.Brakes, Access: m.Access, Complete: m.Complete,
