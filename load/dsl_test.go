@@ -259,7 +259,7 @@ func (s *states) plan(tb testing.TB, run string, o load.PlanOptions) planned {
 	o.Decisions = s.decisions
 	m, err := load.Plan(tb.Context(), load.PlanInput{
 		Run: run, TargetName: "live", Base: s.base, Desired: s.desired, Observed: p.observed,
-		Target: s.target, Profile: loadtest.Profile(), Files: p.files, Options: o, Reach: s.reach,
+		Target: s.target, Profile: s.target.Kept, Files: p.files, Options: o, Reach: s.reach,
 	}, p.effective)
 	if err != nil {
 		tb.Fatal(err)

@@ -234,7 +234,7 @@ func decisionOf(m *merger, out *merged, i int, s cellState) decision {
 	case takes(out.decided, c.Name) != "" && (changes || slices.Contains(out.kept, c.Name)):
 		return decision{rule: "decided by a person: " + string(takes(out.decided, c.Name))}
 	case slices.ContainsFunc(out.hindered, func(h hindrance) bool { return h.column == c.Name }):
-		return decision{rule: "held back: another user has it still"}
+		return decision{rule: "held back: " + out.hindered[slices.IndexFunc(out.hindered, func(h hindrance) bool { return h.column == c.Name })].reason}
 	case slices.Contains(out.kept, c.Name) && m.restore != nil:
 		return decision{rule: "kept: others changed it since it was confirmed, and --overwrite was not given"}
 	case slices.Contains(out.kept, c.Name):

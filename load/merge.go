@@ -11,6 +11,7 @@ type merger struct {
 	shape *schemas.Table
 	base  columns // that base knows
 	seen  columns // that observation reads
+	fixed columns // that the target does not change
 	allow allowed
 	// owners say whose word counts; the zero value: legacy's.
 	owners owners
@@ -88,6 +89,10 @@ func (m *merger) column(out *merged, i int, s cellState) {
 	default:
 		eff = m.decide(out, i, s)
 	}
+	if now, known := s.current(); known && m.fixed != nil && m.fixed[i] && !equalCells(c, eff, now) {
+		eff, out.held.Values[i] = now, now
+		m.leaveFixed(out, c.Name)
+	}
 	out.effective.Values[i] = eff
 	if !equalCells(c, eff, out.held.Values[i]) {
 		out.isHeld = true
@@ -103,6 +108,15 @@ func (m *merger) column(out *merged, i int, s cellState) {
 	if c.Name == "enabled" && !isTrue(eff) && isTrue(now) {
 		out.disables = true
 	}
+}
+
+// leaveFixed notes a column that the target does not change.
+func (m *merger) leaveFixed(out *merged, column string) {
+	if takes(out.decided, column) == TakeKeymate {
+		out.kept = append(out.kept, column)
+		return
+	}
+	out.hindered = append(out.hindered, hindrance{column: column, reason: "the target does not change it once the row is there"})
 }
 
 // decide says what shall stand in a column, and notes in out why it is not what

@@ -73,6 +73,13 @@ func parseCase(a *txtar.Archive) (*states, load.PlanOptions) {
 			s.reach.Moved = true
 		case "complete":
 			o.Complete = list
+		case "fixed":
+			for _, field := range list {
+				table, column, _ := strings.Cut(field, ".")
+				support := s.target.Kept.Columns[table][column]
+				support.Fixed = true
+				s.target.Kept.Columns[table][column] = support
+			}
 		case "owners":
 			o.Ownership = parseOwners(list)
 		case "restore":

@@ -68,7 +68,11 @@ func (p *planner) merger(table string, base, seen map[string]columns) merger {
 
 // mergerOf merges a table by the plan's rules.
 func (p *planner) mergerOf(shape *schemas.Table, base, seen columns) merger {
-	return merger{shape: shape, base: base, seen: seen, allow: p.allow, owners: p.in.Options.Ownership.of(shape), restore: p.in.Options.Restore, decisions: p.decisions, why: p.why}
+	fixed := make(columns, len(shape.Columns))
+	for i, c := range shape.Columns {
+		fixed[i] = p.in.Profile.Columns[shape.Name][c.Name].Fixed
+	}
+	return merger{shape: shape, base: base, seen: seen, fixed: fixed, allow: p.allow, owners: p.in.Options.Ownership.of(shape), restore: p.in.Options.Restore, decisions: p.decisions, why: p.why}
 }
 
 // person plans one user.

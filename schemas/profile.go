@@ -16,6 +16,8 @@ type ColumnSupport struct {
 	// Readable says that the target gives the value back, so that verify can
 	// compare it.
 	Readable bool
+	// Fixed says that the value can't be changed once the row is there.
+	Fixed bool
 	// Note is one clause for people: how it is encoded, or why it is left out.
 	Note string
 }

@@ -134,7 +134,7 @@ func (t *Target) remarks(f *realmFacts) []string {
 	_, anchored := f.Profile.limit(anchorAttribute)
 	add(!anchored, "the user profile drops undeclared attributes, ours among them: prepare declares them")
 	add(f.VerifyEmail && len(f.SMTP) > 0, "the realm verifies e-mail addresses and has a mail server: people with an unverified address get mail at their first login")
-	add(!f.EditUsername, "user names can't be changed in this realm: a rename in the source will fail until 'edit username' is on")
+	add(!f.EditUsername, "user names can't be changed in this realm: who is renamed in the source keeps the old one, as a conflict, until 'edit username' is on")
 	add(f.AdminEventsEnabled, "admin events are on: the load writes a row for each request%s", map[bool]string{true: ", with all that it carries"}[f.AdminEventsDetails])
 	add(!f.EventsEnabled, "user events are off: logins and password changes in the target leave no trace to read later")
 	add(f.DuplicateEmails, "the realm allows one e-mail address on several accounts")

@@ -13,6 +13,7 @@ func support(f *realmFacts) map[string]map[string]schemas.ColumnSupport {
 	}
 	special := map[string]map[string]schemas.ColumnSupport{
 		schemas.Organizations: {
+			"alias":             {Support: schemas.Native, Readable: true, Fixed: true, Note: "Keycloak does not change an alias"},
 			"realm_roles":       encoded("in attribute " + realmRolesAttribute + "; an organization of Keycloak gives its members no roles"),
 			"property_template": encoded("in attribute " + propertyTemplateAttribute),
 		},
@@ -36,6 +37,9 @@ func support(f *realmFacts) map[string]map[string]schemas.ColumnSupport {
 			"version":    unsupported("Keycloak keeps none"),
 			"state":      {Support: schemas.Encoded, Note: "expired and must_change as required action " + updatePassword + "; disabled ones are left out"},
 		},
+	}
+	if !f.EditUsername {
+		special[schemas.Users]["username"] = schemas.ColumnSupport{Support: schemas.Native, Readable: true, Fixed: true, Note: "'edit username' is off in the realm's login settings"}
 	}
 	if !f.localeNative() {
 		special[schemas.Users]["locale"] = encoded("in attribute " + localeAttribute + ", since the realm speaks one language only")
