@@ -8,6 +8,7 @@ import (
 	"flag"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -76,7 +77,7 @@ var shortScripts = []string{"drift", "results", "wave-runs"}
 //	                              serve a sandbox until the script ends; sets SANDBOX_URL, SANDBOX_REALM, SANDBOX_CLIENT,
 //	                              SANDBOX_SECRET, SANDBOX_PROOF_CLIENT and SANDBOX_PROOF_SECRET
 //	admin METHOD PATH [BODY]      change the sandbox's realm behind our back, as an administrator would
-//	edit USERNAME JSON            change these fields of an account there
+//	edit USERNAME JSON            change these fields of an account there; attributes key by key
 //	damage DIR                    change one byte in the middle of every file below
 //	signsync [behind=DURATION] STORE TARGET
 //	                              leave a sign of life of the target's credential sync
@@ -264,7 +265,16 @@ func runEdit(ts *testscript.TestScript, neg bool, args []string) {
 	path := fmt.Sprintf("/users/%s", found[0]["id"])
 	var account map[string]any
 	ts.Check(json.Unmarshal([]byte(adminDo(ts, contract.Step{Method: "GET", Path: path})), &account))
-	ts.Check(json.Unmarshal([]byte(args[1]), &account))
+	var change map[string]any
+	ts.Check(json.Unmarshal([]byte(args[1]), &change))
+	for k, v := range change {
+		have, _ := account[k].(map[string]any)
+		if more, ok := v.(map[string]any); ok && have != nil {
+			maps.Copy(have, more)
+			v = have
+		}
+		account[k] = v
+	}
 	body, err := json.Marshal(account)
 	ts.Check(err)
 	adminDo(ts, contract.Step{Method: "PUT", Path: path, Body: string(body)})
