@@ -15,7 +15,7 @@ func (c *contest) settle() {
 		t := c.takers[id]
 		for _, column := range t.columns() {
 			if why, waits := c.keeps(t.from[column], map[schemas.RowID]bool{}); why != "" {
-				t.blocked = append(t.blocked, hindrance{column, fmt.Sprintf("the %s is still another user's, %s", column, why), waits})
+				t.blocked = append(t.blocked, hindrance{column, fmt.Sprintf("the %s "+stillAnothers+", %s", column, why), waits})
 			}
 		}
 	}

@@ -4,12 +4,20 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/parallelrun/parallelrun/schemas"
 )
 
 // leftTemporary is the reason of a temporary value that a plan leaves.
 const leftTemporary = "a load that was stopped left a temporary value: resume that run"
+
+// stillAnothers is in the reason of names that another of our users has.
+const stillAnothers = "is still another user's"
+
+// Taken says that a row is in conflict because another row of ours has its name,
+// so that there is no account to adopt.
+func (f *Finding) Taken() bool { return strings.Contains(f.Reason, stillAnothers) }
 
 // verdict is what a plan makes of one user's account.
 type verdict struct {

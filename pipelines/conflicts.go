@@ -131,7 +131,7 @@ func (l *conflictLister) finding(ctx context.Context, f load.Finding) error {
 
 // account finds the account that is in the way of a user.
 func (l *conflictLister) account(ctx context.Context, f load.Finding) (string, error) {
-	if f.Table != schemas.Users {
+	if f.Table != schemas.Users || f.Taken() {
 		return "", nil
 	}
 	row, err := get(ctx, l.observed, load.ForeignAccounts, f.ID)
