@@ -471,6 +471,8 @@ var (
 type StoredOperation struct {
 	Operation
 	Range Range
+	// Parked are the columns that go through a temporary value first.
+	Parked []string
 }
 
 // StoredOperations finds what a stored plan does with a row, and with the rows
@@ -478,12 +480,13 @@ type StoredOperation struct {
 func StoredOperations(ctx context.Context, m *Manifest, files Files, table string, id schemas.RowID) ([]StoredOperation, error) {
 	x := &explainer{table: table, id: id}
 	var out []StoredOperation
+	var parked []string
 	for _, s := range Sections {
 		ranges := m.rangesOf(s)
 		switch {
 		case s == SectionStructure || s == SectionDeletes: // small, and ordered by depth
 			ranges = slices.DeleteFunc(ranges, func(r Range) bool { return r.Table != table })
-		case table != schemas.Users || s == SectionParking:
+		case table != schemas.Users:
 			continue
 		case s == SectionTakeovers: // few, and ordered by who waits for whom
 		default:
@@ -498,8 +501,15 @@ func StoredOperations(ctx context.Context, m *Manifest, files Files, table strin
 				return nil, err
 			}
 			for _, op := range ops {
-				if x.mine(op.Table, op.ID) {
-					out = append(out, StoredOperation{op, r})
+				switch {
+				case !x.mine(op.Table, op.ID):
+				case op.Kind == Park:
+					parked = op.Columns
+				default:
+					out = append(out, StoredOperation{Operation: op, Range: r})
+					if op.Table == schemas.Users {
+						out[len(out)-1].Parked = parked
+					}
 				}
 			}
 		}

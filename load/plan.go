@@ -117,8 +117,8 @@ type Manifest struct {
 	Digest snapshots.Digest `json:"digest"`
 }
 
-// manifestVersion 2: an ownership by fields.
-const manifestVersion = 2
+// manifestVersion 2: an ownership by fields; 3: sections parking and takeovers.
+const manifestVersion = 3
 
 // Errors of plans.
 var (

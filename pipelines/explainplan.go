@@ -84,7 +84,12 @@ func (x *explaining) outcomes(ctx context.Context, stored []load.StoredOperation
 
 func operationView(op load.StoredOperation, outcomes map[int64]load.Outcome) *ExplainedOperation {
 	v := &ExplainedOperation{Seq: op.Seq, Kind: string(op.Kind), Columns: op.Columns, With: op.With, Widens: op.Widens, Range: op.Range.N,
-		File: op.Range.File, Outcome: "not sent"}
+		File: op.Range.File, Outcome: "not sent", Parked: op.Parked}
+	for _, t := range op.After {
+		v.After = append(v.After, t.Seq)
+	}
+	slices.Sort(v.After)
+	v.After = slices.Compact(v.After)
 	if o, ok := outcomes[cmp.Or(op.With, op.Seq)]; ok {
 		v.Outcome, v.Message, v.At = string(o.Result), o.Message, o.At.UTC().Format(time.RFC3339)
 	}

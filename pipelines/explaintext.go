@@ -221,6 +221,12 @@ func (o *ExplainedOperation) line(r ExplainedRow) string {
 	if o.With > 0 {
 		line += fmt.Sprintf(", in the request of operation %d", o.With)
 	}
+	if len(o.Parked) > 0 {
+		line += ", by way of a temporary value in " + strings.Join(o.Parked, ", ")
+	}
+	if len(o.After) > 0 {
+		line += ", after operation " + strings.Trim(fmt.Sprint(o.After), "[]")
+	}
 	line += fmt.Sprintf("; range %d; %s", o.Range, o.Outcome)
 	if o.At != "" {
 		line += " " + o.At

@@ -161,6 +161,10 @@ type ExplainedOperation struct {
 	Kind    string   `json:"kind"`
 	Columns []string `json:"columns,omitempty"`
 	With    int64    `json:"with,omitempty"`
+	// Parked are the columns that go through a temporary value, After the
+	// operations that come first.
+	Parked  []string `json:"parked,omitempty"`
+	After   []int64  `json:"after,omitempty"`
 	Widens  []string `json:"widens,omitempty"`
 	Range   int      `json:"range"`
 	File    string   `json:"file"`
