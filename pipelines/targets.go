@@ -38,8 +38,7 @@ func OpenTarget(ctx context.Context, t config.Target, namespace string, keys *se
 	if err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
-	at := Endpoint{URL: cfg.URL, Realm: cfg.Realm, ClientID: cfg.ClientID, ClientSecret: cfg.ClientSecret}
-	return &embedded{Target: target, server: s, endpoint: at}, nil
+	return &embedded{Target: target, server: s}, nil
 }
 
 func keymateConfig(t config.Target, namespace string, keys *seal.Keyring) (keymate.Config, error) {
@@ -93,8 +92,7 @@ func trusted(file string) (*x509.CertPool, error) {
 // embedded is a target whose server runs in this process.
 type embedded struct {
 	*keymate.Target
-	server   *sandbox.Server
-	endpoint Endpoint
+	server *sandbox.Server
 }
 
 // Endpoint is where a target is spoken to and as whom, for those who want to
@@ -104,13 +102,21 @@ type Endpoint struct {
 	ClientID, ClientSecret string
 }
 
-// EndpointOf returns the endpoint of an embedded target.
-func EndpointOf(t load.Target) (Endpoint, bool) {
-	e, ok := t.(*embedded)
-	if !ok {
-		return Endpoint{}, false
+// AtEndpoint calls fn with the endpoint of a configured target. One that is
+// embedded runs meanwhile.
+func AtEndpoint(ctx context.Context, t config.Target, fn func(Endpoint) error) (err error) {
+	cfg, err := keymateConfig(t, "", nil)
+	if err != nil {
+		return err
 	}
-	return e.endpoint, true
+	if t.Sandbox != nil {
+		s, err := startSandbox(ctx, t, &cfg)
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, s.Close()) }()
+	}
+	return fn(Endpoint{URL: cfg.URL, Realm: cfg.Realm, ClientID: cfg.ClientID, ClientSecret: cfg.ClientSecret})
 }
 
 func (e *embedded) Close() error { return errors.Join(e.Target.Close(), e.server.Close()) }
