@@ -101,17 +101,24 @@ func Play(ctx context.Context, o Options) (_ *Summary, err error) {
 		return nil, err
 	}
 	p.say("what follows are commands as one types them, and what they print, shortened")
-	for _, s := range scenes {
-		p.scene(strings.NewReplacer("DAMAGED", ui.Count(int64(p.damaged()))).Replace(s.title))
-		if err := s.play(p, ctx); err != nil {
-			return nil, fmt.Errorf("demo: %s: %w", s.title, err)
-		}
+	if err := p.atTarget(ctx, func() error { return p.playAll(ctx) }); err != nil {
+		return nil, err
 	}
 	p.sum.Seconds = time.Since(started).Seconds()
 	p.scene("the migration in figures")
 	p.sum.Text(p.Say)
 	p.further()
 	return p.sum, p.Say.Err()
+}
+
+func (p *play) playAll(ctx context.Context) error {
+	for _, s := range scenes {
+		p.scene(strings.NewReplacer("DAMAGED", ui.Count(int64(p.damaged()))).Replace(s.title))
+		if err := s.play(p, ctx); err != nil {
+			return fmt.Errorf("demo: %s: %w", s.title, err)
+		}
+	}
+	return nil
 }
 
 // prepare sets the stage and tells what it holds.

@@ -201,10 +201,10 @@ func (p *play) damage(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	p.sum.Damaged = Drifted{int64(n), removedMemberships}
+	p.sum.Damaged = Damage{int64(n), removedMemberships}
 	p.say("")
-	p.say("by hand: %s another first name, %d people lose their organization. What does the tool see?", people(n), removedMemberships)
-	return p.drifts(ctx, int64(n), removedMemberships)
+	p.say("by hand: %s another first name, %d people lose their organization", people(n), removedMemberships)
+	return nil
 }
 
 func (p *play) repair(ctx context.Context) error {
@@ -219,14 +219,14 @@ func (p *play) repair(ctx context.Context) error {
 		return err
 	}
 	p.say("")
-	p.say("what others changed is kept, what would give access is withheld, until it is asked for. First what was changed:")
+	p.say("what others changed is kept, and what gives access is withheld, until asked for. First what was changed:")
 	back, err := p.runs(ctx, ui.Done, briefly(ran, links, withheld, verified), "restore", goodState, "--overwrite", "--apply")
 	if err != nil {
 		return err
 	}
 	p.sum.Restored.Users = back.Counts()[schemas.Users].Classes[load.Updated]
 	p.say("")
-	if err := p.drifts(ctx, 0, removedMemberships); err != nil {
+	if err := p.drifts(ctx, removedMemberships); err != nil {
 		return err
 	}
 	p.say("")
@@ -240,7 +240,7 @@ func (p *play) repair(ctx context.Context) error {
 		return err
 	}
 	p.say("")
-	return p.drifts(ctx, 0, 0)
+	return p.drifts(ctx, 0)
 }
 
 func people(n int) string {

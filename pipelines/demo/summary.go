@@ -27,12 +27,14 @@ type Summary struct {
 	Brakes []load.Brake `json:"brakes"`
 	// Undone are users of the wave that was undone.
 	Undone int64 `json:"undone"`
-	// Damaged is what was done to the target, Drifts what each look at it found.
-	Damaged  Drifted   `json:"damaged"`
-	Withheld int64     `json:"withheld"`
-	Restored Drifted   `json:"restored"`
-	Drifts   []Drifted `json:"drifts"`
-	Commands []Typed   `json:"commands"`
+	// Damaged is what was done to the target, Withheld the access that its first
+	// restore left out, Restored what came back in all; Drifts are what each look
+	// at the target found after a restore.
+	Damaged  Damage                   `json:"damaged"`
+	Withheld int64                    `json:"withheld"`
+	Restored Damage                   `json:"restored"`
+	Drifts   [][]pipelines.TableDrift `json:"drifts"`
+	Commands []Typed                  `json:"commands"`
 }
 
 // Moved is one wave's run.
@@ -49,8 +51,8 @@ type Moved struct {
 	Checkpoint string  `json:"checkpoint"`
 }
 
-// Drifted counts users and memberships.
-type Drifted struct {
+// Damage counts users and memberships.
+type Damage struct {
 	Users       int64 `json:"users"`
 	Memberships int64 `json:"memberships"`
 }
