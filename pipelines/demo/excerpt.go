@@ -29,12 +29,6 @@ func briefly(blocks ...block) excerpt { return excerpt{blocks: blocks, dense: tr
 
 var nothing = briefly(block{begin: "\x00"})
 
-// untitled is the block without its first line.
-func untitled(b block) block {
-	b.untitled = true
-	return b
-}
-
 // rows keeps a table's header and the rows that begin or end with a name.
 func rows(names ...string) func(int, string) bool {
 	return func(n int, line string) bool {

@@ -209,18 +209,17 @@ func (p *play) damage(ctx context.Context) error {
 
 func (p *play) repair(ctx context.Context) error {
 	n := int64(p.damaged())
-	plan, err := p.runs(ctx, ui.Done, briefly(ran, withheld, kept, planned), "restore", goodState)
+	plan, err := p.runs(ctx, ui.Done, briefly(ran, links, withheld, planned), "restore", goodState, "--overwrite")
 	if err != nil {
 		return err
 	}
 	p.sum.Withheld = found(plan, load.ListWithheld)
-	if err := claim(plan.Planned.Operations == 0 && found(plan, load.ListKept) == n && p.sum.Withheld == removedMemberships,
-		"%d operations, %d kept, %d withheld", plan.Planned.Operations, found(plan, load.ListKept), p.sum.Withheld); err != nil {
+	if err := claim(plan.Planned.Operations == n && p.sum.Withheld == removedMemberships, "%d operations, %d withheld", plan.Planned.Operations, p.sum.Withheld); err != nil {
 		return err
 	}
+	p.say("(without --overwrite, what others changed would be kept; what gives access back is asked for by name)")
 	p.say("")
-	p.say("what others changed is kept, and what gives access is withheld, until asked for. First what was changed:")
-	back, err := p.runs(ctx, ui.Done, briefly(ran, links, withheld, verified), "restore", goodState, "--overwrite", "--apply")
+	back, err := p.runs(ctx, ui.Done, briefly(ran, links, verified), "load", plan.ID, "--apply")
 	if err != nil {
 		return err
 	}
