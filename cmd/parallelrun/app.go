@@ -68,8 +68,9 @@ func (a *app) prepare() error {
 	}
 	a.log = slog.New(slog.NewTextHandler(logWriter{a}, &slog.HandlerOptions{Level: level}))
 	a.out = ui.NewPrinter(a.stdout, a.flags.json, terminalWidth(a.stdout))
-	if a.inside != nil {
+	if a.inside != nil { // the process and its memory are the other command's
 		a.out = seenPrinter{ui.NewPrinter(a.stdout, a.flags.json, a.inside.width), a.inside.seen}
+		return nil
 	}
 	limitMemory(a.flags.memory)
 	return nil

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/parallelrun/parallelrun/internal/config"
 	"github.com/parallelrun/parallelrun/internal/ui"
 	"github.com/parallelrun/parallelrun/pipelines/demo"
 )
@@ -37,6 +38,7 @@ func newDemo(a *app) *cobra.Command {
 			if prepare {
 				return demo.OnlyPrepare(o)
 			}
+			limitMemory(a.flags.memory + demoServer)
 			summary, err := demo.Play(cmd.Context(), o)
 			if err == nil && a.out.JSON() {
 				err = a.out.Print(summary)
@@ -51,6 +53,10 @@ func newDemo(a *app) *cobra.Command {
 	cmd.Flags().BoolVar(&prepare, "prepare", false, "only write the files, for trying the commands by hand")
 	return cmd
 }
+
+// demoServer is about what the server takes that runs in the demo's process,
+// beside the commands.
+const demoServer config.Size = 1 << 30
 
 // demoText is where the demo is told: stdout, unless that is for programs.
 func (a *app) demoText() *ui.Page {
