@@ -42,7 +42,7 @@ var scenarioChanges = []change{
 	{regexp.MustCompile(`(?m)^    # Users can move in waves.*\n(    #.*\n)*?    # waves:\n(    #   - .*\n)+`), scenarioWaves},
 	{regexp.MustCompile(`(?m)^      # fields: \{users.*\}$`), `      fields: {'users.attributes["title"]': keymate, 'users.attributes["telephoneNumber"]': report}`},
 	{regexp.MustCompile(`(?m)^    # So many users log in .*\n    loginProof: .*$`),
-		"    # So many users of each password scheme log in with their legacy passwords at\n    # the end of a run that is given --logins.\n    loginProof: {users: 10}"},
+		"    # So many users of each password scheme log in with their legacy passwords at\n    # the end of a run that is given --logins.\n    loginProof: {users: 5}"},
 }
 
 // realChanges make the target a real server's realm.
