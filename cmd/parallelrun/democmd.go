@@ -23,7 +23,7 @@ func newDemo(a *app) *cobra.Command {
 			"program: department A as the pilot, B to E as waves, each with a checkpoint and a login proof; people\n" +
 			"edited in the target by hand meanwhile, a bad mapping caught by the brake, a wave undone and run\n" +
 			"again, damage repaired from a named checkpoint. Each scene prints the commands as one would type\n" +
-			"them, carries them out and shows what they print, shortened at `...`. All is left in the folder --dir,\n" +
+			"them, carries them out and shows what they print, shortened. All is left in the folder --dir,\n" +
 			"and the commands go on working there.\n\n" +
 			"With --keycloak the target is a real Keycloak on PostgreSQL, started and stopped for it: it takes\n" +
 			"longer to write, so there are 2,000 people instead of 10,000 unless --users says otherwise.\n\n" +

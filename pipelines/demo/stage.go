@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strings"
 
 	"github.com/parallelrun/parallelrun/internal/legacygen"
 	"github.com/parallelrun/parallelrun/internal/seal"
@@ -72,10 +73,14 @@ func writeAll(dir string, files map[string][]byte) error {
 	files[markerFile] = []byte("parallelrun demo may remove this folder\n")
 	for name, data := range files {
 		path := filepath.Join(dir, filepath.FromSlash(name))
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		dirMode, mode := os.FileMode(0o755), os.FileMode(0o644)
+		if strings.HasPrefix(name, "keys/") {
+			dirMode, mode = 0o700, 0o600
+		}
+		if err := os.MkdirAll(filepath.Dir(path), dirMode); err != nil {
 			return err
 		}
-		if err := os.WriteFile(path, cheap(data), 0o644); err != nil {
+		if err := os.WriteFile(path, cheap(data), mode); err != nil {
 			return err
 		}
 	}
