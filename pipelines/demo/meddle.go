@@ -136,9 +136,8 @@ func (m *meddler) put(ctx context.Context, user map[string]any, e edit) error {
 	return m.do(ctx, http.MethodPut, fmt.Sprintf("/users/%s", user["id"]), user, nil)
 }
 
-// editDepartment edits people of a department and of those below it: n with
-// the first edit, n more with the second, and so on. They are of the wave that
-// only the department's own people are in: each is in one department.
+// editDepartment edits people who are in a department or in one below it, and
+// in no other: n with the first edit, n more with the second, and so on.
 func (m *meddler) editDepartment(ctx context.Context, name string, n int, edits ...edit) error {
 	members, err := m.members(ctx, name, n*len(edits))
 	if err != nil {
