@@ -25,10 +25,10 @@ deps: ## install what tests and the Keycloak demo need beside Go; says what will
 build: ## build bin/parallelrun
 	go build -trimpath -o bin/parallelrun ./cmd/parallelrun
 
-demo: build ## the whole migration of a generated directory into the embedded sandbox
+demo: build ## a whole migration in waves, of a generated directory into the embedded sandbox
 	bin/parallelrun demo
 
-demo-keycloak: build ## the same into a real Keycloak on PostgreSQL, started and stopped by itself
+demo-keycloak: build ## the same, with fewer people, into a real Keycloak on PostgreSQL, started and stopped by itself
 	bin/parallelrun demo --keycloak
 
 test: ## all tests (or PKG=./load/...), with one real Keycloak for the whole run; counts skips by name

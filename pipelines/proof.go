@@ -8,6 +8,7 @@ import (
 	"io"
 	"iter"
 	"os"
+	"slices"
 
 	"github.com/parallelrun/parallelrun/load"
 	"github.com/parallelrun/parallelrun/schemas"
@@ -60,8 +61,9 @@ func ReadLogins(path string) (LoginSamples, error) {
 	}
 }
 
-// proveLogins logs migrated users in with their legacy passwords.
-func (r *Runner) proveLogins(ctx context.Context, samples LoginSamples) (*load.LoginReport, error) {
+// proveLogins logs migrated users in with their legacy passwords: of a run in
+// waves, those whom it reaches.
+func (r *Runner) proveLogins(ctx context.Context, rec Record, assigned *Assigned, samples LoginSamples) (*load.LoginReport, error) {
 	base, err := r.base(ctx)
 	if err != nil {
 		return nil, err
@@ -69,7 +71,11 @@ func (r *Runner) proveLogins(ctx context.Context, samples LoginSamples) (*load.L
 	if base == nil {
 		return nil, fmt.Errorf("login proof: target %s: %w", r.TargetName, ErrNoBase)
 	}
-	known, schemes, err := r.provable(ctx, base, samples)
+	reached, err := r.reachedSamples(ctx, rec, assigned, samples)
+	if err != nil {
+		return nil, err
+	}
+	known, schemes, err := r.provable(ctx, base, reached)
 	if err != nil {
 		return nil, err
 	}
@@ -78,15 +84,56 @@ func (r *Runner) proveLogins(ctx context.Context, samples LoginSamples) (*load.L
 	return load.LoginProof(ctx, r.Target, known, r.Config.LoginProof.Count(), schemes, progress)
 }
 
+// reachedSamples are the samples of users in the run's waves, with the sweep
+// those in no wave too; all for a run that names neither.
+func (r *Runner) reachedSamples(ctx context.Context, rec Record, assigned *Assigned, samples LoginSamples) (LoginSamples, error) {
+	if len(rec.Waves) == 0 && !rec.Sweep {
+		return samples, nil
+	}
+	assignment, err := r.openAssigned(ctx, assigned)
+	if err != nil {
+		return nil, err
+	}
+	waveOf, err := columnOf(ctx, assignment, schemas.WaveAssignment, "wave", r.sampled(samples), rowID)
+	if err != nil {
+		return nil, err
+	}
+	var out LoginSamples
+	for _, s := range samples {
+		wave, taken := waveOf[r.userID(s)]
+		if taken && slices.Contains(rec.Waves, wave) || !taken && rec.Sweep {
+			out = append(out, s)
+		}
+	}
+	return out, nil
+}
+
+func (r *Runner) userID(s loginSample) string {
+	return schemas.NewRowID(r.Namespace, schemas.Users, s.key).String()
+}
+
+// sampled are the row ids of the samples' users.
+func (r *Runner) sampled(samples LoginSamples) map[string]bool {
+	out := make(map[string]bool, len(samples))
+	for _, s := range samples {
+		out[r.userID(s)] = true
+	}
+	return out
+}
+
 // provable finds the samples' users in base: those with a password there.
 func (r *Runner) provable(ctx context.Context, base *snapshots.Snapshot, samples LoginSamples) (iter.Seq2[load.LoginSample, error], []string, error) {
-	users, err := column(ctx, base, schemas.Users, "username", func(row schemas.Row, _ *schemas.Table) (string, bool) { return row.ID.String(), true })
+	wanted := r.sampled(samples)
+	usernames, err := columnOf(ctx, base, schemas.Users, "username", wanted, rowID)
 	if err != nil {
 		return nil, nil, err
 	}
-	algorithms, err := column(ctx, base, schemas.Credentials, "algorithm", func(row schemas.Row, t *schemas.Table) (string, bool) {
-		user, ok := row.Values[t.Column("user")].(string)
-		return user, ok && row.Values[t.Column("type")] == "password"
+	algorithms, err := columnOf(ctx, base, schemas.Credentials, "algorithm", wanted, func(row schemas.Row, t *schemas.Table) string {
+		user, _ := row.Values[t.Column("user")].(string)
+		if row.Values[t.Column("type")] != "password" {
+			return ""
+		}
+		return user
 	})
 	if err != nil {
 		return nil, nil, err
@@ -95,9 +142,9 @@ func (r *Runner) provable(ctx context.Context, base *snapshots.Snapshot, samples
 	var schemes []string
 	var known []load.LoginSample
 	for _, s := range samples {
-		id := schemas.NewRowID(r.Namespace, schemas.Users, s.key)
-		username, there := users[id.String()]
-		algorithm, has := algorithms[id.String()]
+		id := r.userID(s)
+		username, there := usernames[id]
+		algorithm, has := algorithms[id]
 		if !there || !has {
 			continue
 		}
@@ -108,7 +155,9 @@ func (r *Runner) provable(ctx context.Context, base *snapshots.Snapshot, samples
 			seen[s.scheme] = true
 			schemes = append(schemes, s.scheme)
 		}
-		known = append(known, load.LoginSample{ID: id, Key: s.key, Username: username, Password: []byte(s.password), Scheme: s.scheme})
+		known = append(known, load.LoginSample{
+			ID: schemas.NewRowID(r.Namespace, schemas.Users, s.key), Key: s.key, Username: username, Password: []byte(s.password), Scheme: s.scheme,
+		})
 	}
 	return func(yield func(load.LoginSample, error) bool) {
 		for _, s := range known {
@@ -119,18 +168,21 @@ func (r *Runner) provable(ctx context.Context, base *snapshots.Snapshot, samples
 	}, schemes, nil
 }
 
-// column reads one text column of a table into memory, by a key of each row.
-func column(ctx context.Context, sn *snapshots.Snapshot, table, name string, key func(schemas.Row, *schemas.Table) (string, bool)) (map[string]string, error) {
+func rowID(row schemas.Row, _ *schemas.Table) string { return row.ID.String() }
+
+// columnOf reads one text column of a table into memory, for the wanted keys:
+// each row's key is told by key. A snapshot without the table has none.
+func columnOf(ctx context.Context, sn load.Snapshot, table, name string, wanted map[string]bool, key func(schemas.Row, *schemas.Table) string) (map[string]string, error) {
+	out := map[string]string{}
 	t, ok := sn.Table(table)
 	if !ok {
-		return nil, fmt.Errorf("snapshot %s has no table %s", sn.Digest().Short(), table)
+		return out, nil
 	}
-	out := map[string]string{}
 	for row, err := range sn.Scan(ctx, table, parts.ScanOptions{KeepLarge: true}) {
 		if err != nil {
 			return nil, err
 		}
-		if k, ok := key(row, t); ok {
+		if k := key(row, t); wanted[k] {
 			out[k], _ = row.Values[t.Column(name)].(string)
 		}
 	}

@@ -256,7 +256,7 @@ func (r *Runner) apply(ctx context.Context, e Engine, rec Record, profile schema
 	if o.Logins == nil {
 		return nil
 	}
-	if err := out.step(ctx, e, stepProof, proof, func(ctx context.Context) (any, error) { return r.proveLogins(ctx, o.Logins) }); err != nil {
+	if err := out.step(ctx, e, stepProof, proof, func(ctx context.Context) (any, error) { return r.proveLogins(ctx, rec, out.Assigned, o.Logins) }); err != nil {
 		return err
 	}
 	out.Proof = proof

@@ -9,15 +9,10 @@ import (
 	"time"
 
 	"github.com/parallelrun/parallelrun/internal/config"
-	"github.com/parallelrun/parallelrun/internal/sandbox"
 	"github.com/parallelrun/parallelrun/internal/seal"
 	"github.com/parallelrun/parallelrun/load"
 	"github.com/parallelrun/parallelrun/load/keymate"
 )
-
-// sandboxTransactions is the embedded sandbox's transaction limit: it answers
-// or has not begun, so that nobody need wait for it.
-const sandboxTransactions = time.Second
 
 // OpenTarget opens a configured target. One that is embedded is started in
 // this process and ends when the target is closed. keys opens the secrets of
@@ -30,16 +25,15 @@ func OpenTarget(ctx context.Context, t config.Target, namespace string, keys *se
 	if t.Sandbox == nil {
 		return keymate.Open(cfg)
 	}
-	s, err := startSandbox(ctx, t, &cfg)
+	stop, err := startSandbox(ctx, t, &cfg)
 	if err != nil {
 		return nil, err
 	}
 	target, err := keymate.Open(cfg)
 	if err != nil {
-		return nil, errors.Join(err, s.Close())
+		return nil, errors.Join(err, stop())
 	}
-	at := Endpoint{URL: cfg.URL, Realm: cfg.Realm, ClientID: cfg.ClientID, ClientSecret: cfg.ClientSecret}
-	return &embedded{Target: target, server: s, endpoint: at}, nil
+	return &embedded{Target: target, stop: stop}, nil
 }
 
 func keymateConfig(t config.Target, namespace string, keys *seal.Keyring) (keymate.Config, error) {
@@ -93,9 +87,10 @@ func trusted(file string) (*x509.CertPool, error) {
 // embedded is a target whose server runs in this process.
 type embedded struct {
 	*keymate.Target
-	server   *sandbox.Server
-	endpoint Endpoint
+	stop func() error
 }
+
+func (e *embedded) Close() error { return errors.Join(e.Target.Close(), e.stop()) }
 
 // Endpoint is where a target is spoken to and as whom, for those who want to
 // look at it or edit it by hand.
@@ -104,38 +99,20 @@ type Endpoint struct {
 	ClientID, ClientSecret string
 }
 
-// EndpointOf returns the endpoint of an embedded target.
-func EndpointOf(t load.Target) (Endpoint, bool) {
-	e, ok := t.(*embedded)
-	if !ok {
-		return Endpoint{}, false
-	}
-	return e.endpoint, true
-}
-
-func (e *embedded) Close() error { return errors.Join(e.Target.Close(), e.server.Close()) }
-
-// startSandbox starts the embedded server and completes the configuration
-// with what it brings.
-func startSandbox(ctx context.Context, t config.Target, cfg *keymate.Config) (*sandbox.Server, error) {
-	s, err := sandbox.New(sandbox.Options{StateDir: t.Sandbox.State, Realm: sandbox.RealmOptions{Name: t.Realm}, TokenLifespan: 5 * time.Minute})
+// AtEndpoint calls fn with the endpoint of a configured target. One that is
+// embedded runs meanwhile; targets that are opened before fn returns share its
+// server.
+func AtEndpoint(ctx context.Context, t config.Target, fn func(Endpoint) error) (err error) {
+	cfg, err := keymateConfig(t, "", nil)
 	if err != nil {
-		return nil, fmt.Errorf("target's sandbox: %w", err)
+		return err
 	}
-	// It must outlive a cancelled run, whose last requests are still answered.
-	url, err := s.Start(context.WithoutCancel(ctx))
-	if err != nil {
-		return nil, errors.Join(err, s.Close())
+	if t.Sandbox != nil {
+		stop, err := startSandbox(ctx, t, &cfg)
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, stop()) }()
 	}
-	realm, ok := s.Realm(t.Realm)
-	if !ok {
-		return nil, errors.Join(fmt.Errorf("target's sandbox: the state in %s has no realm %q: name another folder", t.Sandbox.State, t.Realm), s.Close())
-	}
-	cfg.URL = url
-	cfg.ClientID, cfg.ClientSecret = realm.Migrator.ID, realm.Migrator.Secret
-	cfg.ProofClientID, cfg.ProofClientSecret = realm.Proof.ID, realm.Proof.Secret
-	if cfg.TransactionLimit == 0 {
-		cfg.TransactionLimit = sandboxTransactions
-	}
-	return s, nil
+	return fn(Endpoint{URL: cfg.URL, Realm: cfg.Realm, ClientID: cfg.ClientID, ClientSecret: cfg.ClientSecret})
 }

@@ -33,6 +33,16 @@ type app struct {
 	out  ui.Printer
 	log  *slog.Logger
 	prog *ui.Progress
+
+	inside *inside // a command that another one carries out in this process
+}
+
+// inside is what a command takes from the one that carries it out: where its
+// progress is shown, how wide its text may be, and who looks at its data.
+type inside struct {
+	progress func() *ui.Progress
+	width    int
+	seen     func(ui.View)
 }
 
 const defaultMemory config.Size = 512 << 20
@@ -58,6 +68,10 @@ func (a *app) prepare() error {
 	}
 	a.log = slog.New(slog.NewTextHandler(logWriter{a}, &slog.HandlerOptions{Level: level}))
 	a.out = ui.NewPrinter(a.stdout, a.flags.json, terminalWidth(a.stdout))
+	if a.inside != nil { // the process and its memory are the other command's
+		a.out = seenPrinter{ui.NewPrinter(a.stdout, a.flags.json, a.inside.width), a.inside.seen}
+		return nil
+	}
 	limitMemory(a.flags.memory)
 	return nil
 }
@@ -111,6 +125,9 @@ func (a *app) notef(format string, args ...any) {
 
 // progress begins to show progress, or goes on doing so.
 func (a *app) progress() *ui.Progress {
+	if a.prog == nil && a.inside != nil {
+		a.prog = a.inside.progress()
+	}
 	if a.prog == nil {
 		a.prog = ui.NewProgress(a.stderr, ui.ProgressOptions{Terminal: isTerminal(a.stderr), Width: terminalWidth(a.stderr)})
 	}
@@ -149,4 +166,15 @@ func terminalWidth(w io.Writer) int {
 		return 0
 	}
 	return width
+}
+
+// seenPrinter shows what it prints to somebody else as well.
+type seenPrinter struct {
+	ui.Printer
+	seen func(ui.View)
+}
+
+func (p seenPrinter) Print(v ui.View) error {
+	p.seen(v)
+	return p.Printer.Print(v)
 }

@@ -25,13 +25,17 @@ func main() {
 func run(args []string, stdout, stderr io.Writer) ui.Code {
 	ctx, release := withSignals(context.Background(), stderr)
 	defer release()
-	a := newApp(stdout, stderr)
+	return execute(ctx, newApp(stdout, stderr), args)
+}
+
+// execute carries out one command line.
+func execute(ctx context.Context, a *app, args []string) ui.Code {
 	root := newRoot(a)
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
 	a.close()
 	if err != nil {
-		report(stderr, err)
+		report(a.stderr, err)
 	}
 	return exitCode(err)
 }

@@ -10,29 +10,31 @@ import (
 	"github.com/parallelrun/parallelrun/internal/ui"
 )
 
-// commands makes the commands below the root, in the order of the help.
-var commands = []func(*app) *cobra.Command{
-	newInit,
-	newConfig,
-	newKey,
-	newPlan,
-	newLoad,
-	newRun,
-	newResume,
-	newRestore,
-	newUndo,
-	newDrift,
-	newWaves,
-	newRuns,
-	newAccess,
-	newConflicts,
-	newExplain,
-	newRunbook,
-	newSnapshots,
-	newCheckpoint,
-	newSandbox,
-	newDemo,
-	newVersion,
+// commands make the commands below the root, in the order of the help.
+func commands() []func(*app) *cobra.Command {
+	return []func(*app) *cobra.Command{
+		newInit,
+		newConfig,
+		newKey,
+		newPlan,
+		newLoad,
+		newRun,
+		newResume,
+		newRestore,
+		newUndo,
+		newDrift,
+		newWaves,
+		newRuns,
+		newAccess,
+		newConflicts,
+		newExplain,
+		newRunbook,
+		newSnapshots,
+		newCheckpoint,
+		newSandbox,
+		newDemo,
+		newVersion,
+	}
 }
 
 func newRoot(a *app) *cobra.Command {
@@ -60,7 +62,7 @@ func newRoot(a *app) *cobra.Command {
 		return ui.Refusef(helpHint(cmd), "%w", err)
 	})
 	a.globalFlags(root)
-	for _, c := range commands {
+	for _, c := range commands() {
 		root.AddCommand(c(a))
 	}
 	root.SuggestionsMinimumDistance = 2

@@ -143,7 +143,7 @@ func (s *Server) apply(plain []byte) error {
 	if err := json.Unmarshal(head, &e); err != nil {
 		return err
 	}
-	s.drawn = e.Drawn
+	s.drawn = max(s.drawn, e.Drawn) // never back: what was drawn once is taken
 	switch e.Kind {
 	case "seed":
 		s.seed = [32]byte(e.Seed)

@@ -2,6 +2,9 @@ package sandbox_test
 
 import (
 	"bytes"
+	"crypto/pbkdf2"
+	"crypto/sha256"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -199,6 +202,34 @@ func TestRestart(t *testing.T) {
 	second.must(201, "POST", "/organizations", `{"name":"New"}`)
 	if status := second.login("user000004", "secret"); status != 200 {
 		t.Errorf("login after a restart: status %d", status)
+	}
+}
+
+// A password that is hashed anew at a login is the last change before the
+// restart: what the server makes afterwards still has ids of its own.
+func TestRestartAfterRehash(t *testing.T) {
+	dir := t.TempDir()
+	first := open(t, sandbox.Options{StateDir: dir})
+	hash, err := pbkdf2.Key(sha256.New, "secret", []byte("saltsalt"), 1000, 32)
+	if err != nil {
+		t.Fatal(err)
+	}
+	old := base64.StdEncoding.EncodeToString(hash)
+	first.must(200, "POST", "/partialImport", strings.Replace(batch(0, 1), fmt.Sprintf("%044d", 0), old, 1))
+	before := first.must(201, "POST", "/groups", `{"name":"Before"}`)
+	if status := first.login("user000000", "secret"); status != 200 {
+		t.Fatalf("login: status %d", status)
+	}
+	dump := first.dump()
+	first.s.Close()
+	second := open(t, sandbox.Options{StateDir: dir})
+	if diff := cmp.Diff(dump, second.dump()); diff != "" || strings.Contains(dump, old) {
+		t.Errorf("after a login that hashed anew and a restart (-before +after):\n%s", diff)
+	}
+	for n := range 40 { // as many as were drawn until then
+		if after := second.must(201, "POST", "/groups", fmt.Sprintf(`{"name":"After%d"}`, n)); after == before {
+			t.Errorf("the id %s was given twice", after)
+		}
 	}
 }
 

@@ -277,7 +277,7 @@ func (s *Server) rehash(u *user, held credential, p hashPolicy, password string)
 	if u.has(deleted) || current == nil || current.id != held.id || current.secret != held.secret {
 		return nil // changed meanwhile
 	}
-	if err := s.record(entry{Kind: "rehash", User: u.id, Data: data, Secret: secret}, nil); err != nil {
+	if err := s.record(entry{Kind: "rehash", Drawn: s.drawn, User: u.id, Data: data, Secret: secret}, nil); err != nil {
 		refused := unknownError()
 		return &refused
 	}

@@ -14,7 +14,9 @@ import (
 type Progress struct {
 	mu       sync.Mutex
 	w        io.Writer
+	notes    io.Writer
 	terminal bool
+	fleeting bool
 	width    int
 	quiet    time.Duration // between lines
 	now      func() time.Time
@@ -32,11 +34,16 @@ type ProgressOptions struct {
 	Width    int              // columns of the terminal; zero: 80
 	Every    time.Duration    // zero: 200 ms on a terminal, else 5 s
 	Now      func() time.Time // nil: time.Now
+	// Fleeting leaves nothing behind: no line at a step's end, and none at all
+	// where there is no terminal.
+	Fleeting bool
+	// Notes takes what is written beside the progress; nil: its own writer.
+	Notes io.Writer
 }
 
 // NewProgress begins to show progress on w. Close it.
 func NewProgress(w io.Writer, o ProgressOptions) *Progress {
-	p := &Progress{w: w, terminal: o.Terminal, width: o.Width, quiet: o.Every, now: o.Now, stop: make(chan struct{})}
+	p := &Progress{w: w, notes: o.Notes, terminal: o.Terminal, fleeting: o.Fleeting, width: o.Width, quiet: o.Every, now: o.Now, stop: make(chan struct{})}
 	if p.width <= 0 {
 		p.width = 80
 	}
@@ -48,6 +55,9 @@ func NewProgress(w io.Writer, o ProgressOptions) *Progress {
 	}
 	if p.now == nil {
 		p.now = time.Now
+	}
+	if p.notes == nil {
+		p.notes = w
 	}
 	p.last = p.now()
 	p.done.Go(p.tick)
@@ -107,7 +117,7 @@ func (p *Progress) Note(format string, args ...any) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.clear()
-	fmt.Fprintf(p.w, format+"\n", args...)
+	fmt.Fprintf(p.notes, format+"\n", args...)
 	if p.terminal {
 		p.show(true)
 	}
@@ -119,7 +129,7 @@ func (p *Progress) Write(b []byte) (int, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.clear()
-	return p.w.Write(b)
+	return p.notes.Write(b)
 }
 
 // Step is one piece of work in progress. A nil Step counts nothing.
@@ -173,14 +183,16 @@ func (s *Step) End() {
 		s.p.current = nil
 	}
 	s.p.clear()
-	fmt.Fprintln(s.p.w, s.summary(s.p.now()))
+	if !s.p.fleeting {
+		fmt.Fprintln(s.p.w, s.summary(s.p.now()))
+	}
 	s.p.last = s.p.now()
 }
 
 // show writes the current step's line if it is time. The caller holds mu.
 func (p *Progress) show(force bool) {
 	now := p.now()
-	if p.current == nil || !force && now.Sub(p.last) < p.quiet {
+	if p.current == nil || p.fleeting && !p.terminal || !force && now.Sub(p.last) < p.quiet {
 		return
 	}
 	p.last = now

@@ -188,6 +188,29 @@ func TestProgressInLog(t *testing.T) {
 	})
 }
 
+// Progress of a command inside another leaves nothing behind, and its notes go
+// with the command's own text.
+func TestFleetingProgress(t *testing.T) {
+	for _, terminal := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			var out, notes bytes.Buffer
+			p := NewProgress(&out, ProgressOptions{Terminal: terminal, Fleeting: true, Notes: &notes})
+			s := p.Step("extract", 0, "rows")
+			time.Sleep(11 * time.Second)
+			s.Add(5)
+			p.Note("a word")
+			s.End()
+			p.Close()
+			if notes.String() != "a word\n" {
+				t.Errorf("notes: %q", notes.String())
+			}
+			if terminal && (strings.Contains(out.String(), "\n") || !strings.HasSuffix(out.String(), "\r\x1b[K") || !strings.Contains(out.String(), "extract: 5 rows")) || !terminal && out.Len() > 0 {
+				t.Errorf("terminal %v: %q", terminal, out.String())
+			}
+		})
+	}
+}
+
 // TestNilProgress: commands without a display pass nil along.
 func TestNilProgress(*testing.T) {
 	var p *Progress

@@ -1,148 +1,134 @@
 // Package demo plays the reference scenario from end to end: a dirty legacy
-// directory of 10,000 people is generated, migrated, migrated again, and then
-// the target is edited behind the tool's back.
+// directory of 10,000 people is generated and moves in waves, with a
+// checkpoint before each and a login proof after it, while people edit the
+// target by hand, a mapping goes wrong, a wave is undone, and damage is
+// repaired from a named checkpoint.
 //
-// Nouns: the stage is the folder it all happens in; the meddler is the administrator who edits the target by hand.
+// Nouns: the stage is the folder it all happens in; a scene is a few commands, typed one after the other, with what
+// they print; a claim is what a scene says and holds its commands' results against; the meddler is the administrator
+// who edits the target by hand.
 //
-// Start with Prepare; `parallelrun demo` plays it.
+// Start with Play, which `parallelrun demo` calls; scenes.go is the scenario.
 package demo
 
 import (
-	"bufio"
 	"context"
-	"encoding/csv"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
-	"regexp"
+	"strings"
+	"time"
 
+	"github.com/parallelrun/parallelrun/internal/config"
 	"github.com/parallelrun/parallelrun/internal/legacygen"
-	"github.com/parallelrun/parallelrun/internal/seal"
-	"github.com/parallelrun/parallelrun/pipelines"
-	"github.com/parallelrun/parallelrun/schemas"
+	"github.com/parallelrun/parallelrun/internal/ui"
 )
 
-// Files that Prepare writes beside the starting set.
+// Shell carries out a command of this program as if it were typed: the same
+// code, in this process.
+type Shell func(ctx context.Context, args []string) Reply
+
+// Reply is how a command ended.
+type Reply struct {
+	Code ui.Code
+	// Text is what it printed for people on stdout, Errors what on stderr.
+	Text, Errors string
+	// Views are the data behind the text.
+	Views []ui.View
+}
+
+// Options say what is played, and where it is told.
+type Options struct {
+	Dir string
+	// Users of the first organization; zero: 10,000, of a real Keycloak 2,000.
+	Users int
+	Seed  uint64
+	// Keycloak: a real one, not the server inside this program.
+	Keycloak bool
+	// Files are the starting set by name.
+	Files map[string][]byte
+	// Program is how this program was called, for commands that are shown.
+	Program string
+	Type    Shell
+	Say     *ui.Page
+}
+
+// Sizes of the demo without --users.
 const (
-	LegacyFile = "legacy.ldif"
-	LoginsFile = "logins.csv"
-	markerFile = ".parallelrun-demo"
+	defaultUsers  = 10_000
+	keycloakUsers = 2_000
 )
 
-// iterations is the cost of hashing passwords that stood in clear text.
-// Passwords that are worth nothing need no costly hash.
-var iterations = regexp.MustCompile(`(?m)^(\s*)iterations: \d+`)
-
-func cheap(data []byte) []byte {
-	return iterations.ReplaceAll(data, []byte("${1}iterations: 1000 # cheap, for a demo only"))
+func (o *Options) users() int {
+	switch {
+	case o.Users > 0:
+		return o.Users
+	case o.Keycloak:
+		return keycloakUsers
+	}
+	return defaultUsers
 }
 
-// Prepare empties the stage, if an earlier demo left it, and sets it: the
-// starting set, the generated directory, the logins that prove it, a key.
-func Prepare(dir string, set map[string][]byte, gen legacygen.Config) (*legacygen.Counts, error) {
-	if err := empty(dir); err != nil {
-		return nil, err
-	}
-	if err := writeAll(dir, set); err != nil {
-		return nil, err
-	}
-	counts, err := writeLegacy(filepath.Join(dir, LegacyFile), gen)
-	if err != nil {
-		return nil, err
-	}
-	if err := writeLogins(filepath.Join(dir, LoginsFile), gen); err != nil {
-		return nil, err
-	}
-	if err := os.MkdirAll(filepath.Join(dir, "keys"), 0o700); err != nil {
-		return nil, err
-	}
-	_, err = seal.NewIdentity(filepath.Join(dir, "keys", "identity.txt"))
-	return counts, err
+func (o *Options) config() string { return filepath.Join(o.Dir, config.DefaultName) }
+
+func (o *Options) generated() legacygen.Config {
+	return legacygen.Config{Users: o.users(), Seed: o.Seed}
 }
 
-// empty removes what an earlier demo left. A folder that is not a demo's is
-// never touched.
-func empty(dir string) error {
-	entries, err := os.ReadDir(dir)
-	if errors.Is(err, os.ErrNotExist) || err == nil && len(entries) == 0 {
-		return nil
-	}
-	if err != nil {
+// OnlyPrepare sets the stage with the starting set as it is, and plays nothing.
+func OnlyPrepare(o Options) error {
+	p := &play{Options: o}
+	p.scene("a legacy directory, generated into " + filepath.Join(o.Dir, LegacyFile))
+	if err := p.prepare(o.Files); err != nil {
 		return err
 	}
-	if _, err := os.Stat(filepath.Join(dir, markerFile)); err != nil {
-		return fmt.Errorf("%s is not empty and not a demo's folder: name another with --dir", dir)
-	}
-	return os.RemoveAll(dir)
+	p.say("next: cd %s && parallelrun run", o.Dir)
+	return nil
 }
 
-func writeAll(dir string, files map[string][]byte) error {
-	files[markerFile] = []byte("parallelrun demo may remove this folder\n")
-	for name, data := range files {
-		path := filepath.Join(dir, filepath.FromSlash(name))
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			return err
-		}
-		if err := os.WriteFile(path, cheap(data), 0o644); err != nil {
-			return err
+// Play sets the stage and plays the scenes on it. It ends with an error where
+// a command does not do what its scene claims.
+func Play(ctx context.Context, o Options) (_ *Summary, err error) {
+	started := time.Now()
+	p := &play{Options: o, sum: &Summary{Dir: o.Dir, Target: sandboxTarget, People: o.users()}}
+	files, stop, err := p.target(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, stop()) }()
+	p.scene("a legacy directory, and a migration of it in five waves: " + o.config())
+	if err := p.prepare(files); err != nil {
+		return nil, err
+	}
+	p.say("what follows are commands as one types them, and what they print, shortened")
+	if err := p.atTarget(ctx, func() error { return p.playAll(ctx) }); err != nil {
+		return nil, err
+	}
+	p.sum.Seconds = time.Since(started).Seconds()
+	p.scene("the migration in figures")
+	p.sum.Text(p.Say)
+	p.further()
+	return p.sum, p.Say.Err()
+}
+
+func (p *play) playAll(ctx context.Context) error {
+	for _, s := range scenes {
+		p.scene(strings.NewReplacer("DAMAGED", ui.Count(int64(p.damaged()))).Replace(s.title))
+		if err := s.play(p, ctx); err != nil {
+			return fmt.Errorf("demo: %s: %w", s.title, err)
 		}
 	}
 	return nil
 }
 
-func writeLegacy(path string, gen legacygen.Config) (*legacygen.Counts, error) {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+// prepare sets the stage and tells what it holds.
+func (p *play) prepare(files map[string][]byte) error {
+	counts, err := Prepare(p.Dir, files, p.generated())
 	if err != nil {
-		return nil, err
+		return ui.Refusef("name another folder with --dir", "%w", err)
 	}
-	counts, err := legacygen.Generate(f, gen)
-	return counts, errors.Join(err, f.Close())
-}
-
-// writeLogins writes the passwords of those whose login must work, a real
-// migration's test accounts: key, password and scheme, in the order of the directory.
-func writeLogins(path string, gen legacygen.Config) (err error) {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	buf := bufio.NewWriter(f)
-	w := csv.NewWriter(buf)
-	if err := w.Write([]string{"key", "password", "scheme"}); err != nil {
-		return err
-	}
-	for l, err := range legacygen.Logins(gen) {
-		if err != nil {
-			return err
-		}
-		if !provable(l) {
-			continue
-		}
-		if err := w.Write([]string{l.Key, l.Password, l.Scheme}); err != nil {
-			return err
-		}
-	}
-	w.Flush()
-	return errors.Join(w.Error(), buf.Flush())
-}
-
-// provable reports whether the person's legacy password must work at the
-// target: it is movable, or the mapping hashes it on the way.
-func provable(l legacygen.Login) bool {
-	return l.Expected() || l.Scheme == schemas.ClearText && l.Password != "" && l.Kind.Carried() && l.Kind.Active()
-}
-
-// Meddle edits the target by hand: other titles for people, memberships taken
-// away.
-func Meddle(ctx context.Context, at pipelines.Endpoint, titles, memberships int) error {
-	m, err := newMeddler(ctx, at)
-	if err != nil {
-		return err
-	}
-	if err := m.editTitles(ctx, titles); err != nil {
-		return err
-	}
-	return m.removeMemberships(ctx, memberships)
+	n := func(table string) string { return ui.Count(int64(counts.Tables[table])) }
+	p.say("%s entries: %s people, %s departments, %s groups, %s organizations; dirty on purpose, as real ones are",
+		ui.Count(int64(counts.Entries)), n("people"), n("units"), n("groups"), n("organizations"))
+	return nil
 }
