@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/parallelrun/parallelrun/extract"
@@ -26,6 +28,11 @@ type LookedUp struct {
 	// Unmapped: what was extracted has their row, but no rule yields a user of
 	// it any more.
 	Unmapped Keys `json:"unmapped"`
+	// Forgotten: the key came back as these people, and the decision that said so
+	// is gone.
+	Forgotten Keys `json:"forgotten"`
+	// Misled: an alias says that the key is another now, which no extraction had.
+	Misled Keys `json:"misled"`
 	// Unasked could not be looked up in the source, and Why.
 	Unasked int64  `json:"unasked,omitempty"`
 	Why     string `json:"why,omitempty"`
@@ -80,6 +87,12 @@ func (l *LookedUp) problems() (lines []string) {
 	if l.Unmapped.Count > 0 {
 		lines = append(lines, fmt.Sprintf("users: %d would be disabled as gone whose row is in legacy, but no rule of the mapping yields them any more (%s)", l.Unmapped.Count, &l.Unmapped))
 	}
+	if l.Forgotten.Count > 0 {
+		lines = append(lines, fmt.Sprintf("users: %d would be disabled as gone who are the new holders of keys that came back, and no decision says so any more (%s)", l.Forgotten.Count, &l.Forgotten))
+	}
+	if l.Misled.Count > 0 {
+		lines = append(lines, fmt.Sprintf("users: %d would be disabled as gone whose alias leads from a key that legacy does not have, nor had at the last load (%s)", l.Misled.Count, &l.Misled))
+	}
 	return lines
 }
 
@@ -101,13 +114,19 @@ func (e *StillThereError) Hint() string {
 	if e.Found.Lost.Count > 0 {
 		return "the source changed or was not whole when it was read: start a new run with `parallelrun run`"
 	}
+	if e.Found.Forgotten.Count > 0 {
+		return "put the decisions with `take: new` back into the file of decisions"
+	}
+	if e.Found.Misled.Count > 0 {
+		return "correct the new keys there; of people who have left, take the lines out"
+	}
 	return fmt.Sprintf("mend the rules, or exclude these rows by name (who is excluded stays as it is); if they shall be disabled, `parallelrun load %s --apply --override-brake \"the reason\"`", e.Run)
 }
 
 // err is what stops the run; nil-safe. An override stands for a mapping that is
 // meant, never for an extraction that lost rows.
 func (l *LookedUp) err(run string, overridden bool) error {
-	if l == nil || l.Lost.Count == 0 && (l.Unmapped.Count == 0 || overridden) {
+	if l == nil || l.Lost.Count == 0 && (l.Unmapped.Count+l.Forgotten.Count+l.Misled.Count == 0 || overridden) {
 		return nil
 	}
 	return &StillThereError{Run: run, Found: *l}
@@ -131,7 +150,13 @@ func (r *Runner) lookUp(ctx context.Context, m *load.Manifest) (*LookedUp, error
 	if err != nil {
 		return nil, err
 	}
-	l := &lookup{r: r, legacy: legacy, origins: r.Mapping.Origins(schemas.Users), room: r.Memory / 8}
+	var before *snapshots.Snapshot
+	if was, _, ok := r.lastLoaded(st); ok {
+		if before, err = r.open(ctx, was); err != nil {
+			return nil, err
+		}
+	}
+	l := &lookup{r: r, legacy: legacy, before: before, origins: r.Mapping.Origins(schemas.Users), room: r.Memory / 8}
 	for _, rg := range m.Ranges {
 		if rg.Section != load.SectionUsers {
 			continue
@@ -157,6 +182,7 @@ func (r *Runner) lookUp(ctx context.Context, m *load.Manifest) (*LookedUp, error
 type lookup struct {
 	r       *Runner
 	legacy  *snapshots.Snapshot
+	before  *snapshots.Snapshot // of the last load; nil: there was none
 	origins []transform.Origin
 	keys    []string
 	room    int64 // bytes left for keys
@@ -183,16 +209,45 @@ func (l *lookup) add(ctx context.Context, ops []load.Operation) error {
 	return nil
 }
 
-// where a key was found.
-type whereabouts struct{ extracted, now bool }
+// whereabouts is where a row was found.
+type whereabouts struct {
+	extracted, now bool
+	before         bool // under its newest key, at the last load
+	// aliased is where the row's newest alias stands, empty for none.
+	aliased string
+	// again: another person has the key now.
+	again bool
+}
+
+// sought are the rows that a legacy key may be the key of.
+type sought map[string][]*whereabouts
+
+// seek lists the keys under which legacy may have a row. newest are those of
+// rows with aliases.
+func (l *lookup) seek(row string, w *whereabouts, all, newest sought) {
+	aliases := l.r.Aliases
+	keys := aliases.LegacyKeys(schemas.Users, row)
+	if places := aliases.Places(schemas.Users, row); len(places) > 0 {
+		w.aliased = fmt.Sprintf("%s at %s", row, places[0])
+		newest[keys[0]] = append(newest[keys[0]], w)
+	} else if former, is := transform.FormerKey(row); is {
+		w.again = true
+		keys = append(keys, aliases.LegacyKeys(schemas.Users, former)...)
+	}
+	for _, k := range keys {
+		all[k] = append(all[k], w)
+	}
+}
 
 func (l *lookup) batch(ctx context.Context) error {
 	if len(l.keys) == 0 {
 		return nil
 	}
 	at := make(map[string]*whereabouts, len(l.keys))
+	all, newest := sought{}, sought{}
 	for _, k := range l.keys {
 		at[k] = &whereabouts{}
+		l.seek(k, at[k], all, newest)
 	}
 	why := ""
 	for _, o := range l.origins {
@@ -200,10 +255,13 @@ func (l *lookup) batch(ctx context.Context) error {
 			why = fmt.Sprintf("rule %s makes keys of its own, which the source does not know", o.Rule)
 			continue
 		}
-		if err := l.inExtract(ctx, o.Table, at); err != nil {
+		if err := l.inSnapshot(ctx, l.legacy, o.Table, all, func(w *whereabouts) { w.extracted = true }); err != nil {
 			return err
 		}
-		err := l.inSource(ctx, o.Table, at)
+		if err := l.inSnapshot(ctx, l.before, o.Table, newest, func(w *whereabouts) { w.before = true }); err != nil {
+			return err
+		}
+		err := l.inSource(ctx, o.Table, all)
 		if errors.Is(err, errCantAsk) {
 			why = err.Error()
 		} else if err != nil {
@@ -219,10 +277,14 @@ func (l *lookup) settle(at map[string]*whereabouts, why string) {
 	for _, k := range l.keys {
 		l.found.Asked++
 		switch w := at[k]; {
+		case w.again && (w.extracted || w.now):
+			l.found.Forgotten.add(k)
 		case w.extracted:
 			l.found.Unmapped.add(k)
 		case w.now:
 			l.found.Lost.add(k)
+		case w.aliased != "" && !w.before:
+			l.found.Misled.add(w.aliased)
 		case why != "":
 			l.found.Unasked++
 			l.found.Why = why
@@ -233,21 +295,24 @@ func (l *lookup) settle(at map[string]*whereabouts, why string) {
 	l.keys = l.keys[:0]
 }
 
-// inExtract looks into the snapshot that this run made of the source.
-func (l *lookup) inExtract(ctx context.Context, table string, at map[string]*whereabouts) error {
-	if _, ok := l.legacy.Table(table); !ok {
+// inSnapshot looks into a snapshot that a run made of the source; nil: none.
+func (l *lookup) inSnapshot(ctx context.Context, sn *snapshots.Snapshot, table string, keys sought, found func(*whereabouts)) error {
+	if sn == nil || len(keys) == 0 {
 		return nil
 	}
-	ids := make(map[schemas.RowID]string, len(at))
-	for k := range at {
+	if _, ok := sn.Table(table); !ok {
+		return nil
+	}
+	ids := make(map[schemas.RowID]string, len(keys))
+	for k := range keys {
 		ids[schemas.LegacyRowID(l.r.Namespace, table, k)] = k
 	}
-	for e, err := range l.legacy.Index(ctx, table) {
+	for e, err := range sn.Index(ctx, table) {
 		if err != nil {
 			return err
 		}
-		if k, ok := ids[e.ID]; ok {
-			at[k].extracted = true
+		for _, w := range keys[ids[e.ID]] {
+			found(w)
 		}
 	}
 	return nil
@@ -256,7 +321,7 @@ func (l *lookup) inExtract(ctx context.Context, table string, at map[string]*whe
 var errCantAsk = errors.New("this kind of source can't be asked for single rows")
 
 // inSource asks the source itself, as it is now.
-func (l *lookup) inSource(ctx context.Context, table string, at map[string]*whereabouts) error {
+func (l *lookup) inSource(ctx context.Context, table string, keys sought) error {
 	src, ok := l.r.Source.(extract.Lookup)
 	if !ok {
 		return errCantAsk
@@ -270,9 +335,9 @@ func (l *lookup) inSource(ctx context.Context, table string, at map[string]*wher
 	if shape == nil {
 		return fmt.Errorf("look up absent users: the source has no table %q", table)
 	}
-	ask := make([]string, 0, len(at))
-	for _, k := range l.keys {
-		if !at[k].extracted {
+	ask := make([]string, 0, len(keys))
+	for _, k := range slices.Sorted(maps.Keys(keys)) {
+		if slices.ContainsFunc(keys[k], func(w *whereabouts) bool { return !w.extracted }) {
 			ask = append(ask, k)
 		}
 	}
@@ -281,7 +346,7 @@ func (l *lookup) inSource(ctx context.Context, table string, at map[string]*wher
 	}
 	return src.Get(ctx, table, ask, func(b extract.Batch) error {
 		for i := range int(b.Record.NumRows()) {
-			if w := at[shape.RowAt(b.Record, i).Key]; w != nil {
+			for _, w := range keys[shape.RowAt(b.Record, i).Key] {
 				w.now = true
 			}
 		}

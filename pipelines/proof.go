@@ -95,7 +95,7 @@ func (r *Runner) provable(ctx context.Context, base *snapshots.Snapshot, samples
 	var schemes []string
 	var known []load.LoginSample
 	for _, s := range samples {
-		id := schemas.NewRowID(r.Namespace, schemas.Users, s.key)
+		id := r.userID(s.key)
 		username, there := users[id.String()]
 		algorithm, has := algorithms[id.String()]
 		if !there || !has {

@@ -176,7 +176,7 @@ func (r *Runner) prepare(ctx context.Context, e Engine, rec Record, profile sche
 	}
 	observed, plan := &Observed{}, &Plan{}
 	if err := out.step(ctx, e, stepObserve, observed, func(ctx context.Context) (any, error) {
-		return r.observe(ctx, rec.ID, desired, reach, profile)
+		return r.observe(ctx, rec.ID, desired, reach, profile, rec.Restore != nil)
 	}); err != nil {
 		return err
 	}

@@ -7,12 +7,15 @@ import (
 // candidate is a row that a rule made, before it is known to stand. References
 // are legacy values still.
 type candidate struct {
-	rule    *rule
-	id      schemas.RowID
-	key     string
-	source  int           // legacy table, by index of the run's sources
-	origin  schemas.RowID // the legacy row
-	primary bool          // its fate is the class of the legacy row
+	rule *rule
+	id   schemas.RowID
+	key  string
+	// legacyKey is the key that legacy has; it does not travel further than
+	// evaluation.
+	legacyKey string
+	source    int           // legacy table, by index of the run's sources
+	origin    schemas.RowID // the legacy row
+	primary   bool          // its fate is the class of the legacy row
 	// excluded names the rule that left the row out.
 	excluded string
 	failures []failure

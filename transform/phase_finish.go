@@ -148,7 +148,7 @@ func (f *finisher) user(ctx context.Context, task userTask) error {
 		return err
 	}
 	if task.duplicate {
-		c.fail(RuleDuplicateKey, "key", "another source row has the same key: correct the key expression, exclude one, or correct the source")
+		c.fail(RuleDuplicateKey, "key", f.in.Aliases.sameKey(schemas.Users, c.key))
 	}
 	direct, dependents, err := f.apply(c, task.events)
 	if err != nil {

@@ -55,7 +55,8 @@ type structure struct {
 	// closures caches, by group, every group that a member of it is in.
 	closures map[int32][]int32
 	// paths finds departments by path, where the mapping asks for it.
-	paths map[placeByPath]int32
+	paths   map[placeByPath]int32
+	aliases *Aliases
 }
 
 type unitLookup struct {
@@ -122,7 +123,7 @@ func (s *structure) index() {
 		if i > 0 && s.units[i-1].id == u.id {
 			u.again = true
 			if u.excluded == "" {
-				const m = "another source row has the same key: correct the key expression, exclude one, or correct the source"
+				m := s.aliases.sameKey(entities[u.entity].name, u.key)
 				for _, x := range s.units[i-1 : i+1] {
 					if !slices.ContainsFunc(x.failures, func(f failure) bool { return f.rule == RuleDuplicateKey }) {
 						x.fail(RuleDuplicateKey, "key", m)
