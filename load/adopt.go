@@ -47,7 +47,7 @@ type AdoptError struct {
 	Next string
 }
 
-func (e *AdoptError) Error() string { return e.What }
+func (e *AdoptError) Error() string { return fmt.Sprintf("adopt[%d]: %s", e.Rule, e.What) }
 
 // AdoptRule is the position of the rule.
 func (e *AdoptError) AdoptRule() int { return e.Rule }
@@ -80,6 +80,30 @@ func (rules AdoptRules) Check() error {
 			return &AdoptError{i, "an e-mail address alone says not whose account it is: addresses are given out again, and people may set their own", next}
 		default:
 			return &AdoptError{i, "a user name alone says not whose account it is: names are given out again", next}
+		}
+	}
+	return nil
+}
+
+// CheckProfile says whether the target leaves it to people themselves what a rule
+// looks at: whoever writes another's number into the own account would get the
+// other's row.
+func (rules AdoptRules) CheckProfile(p *schemas.TargetProfile) error {
+	for i, r := range rules {
+		attributes := 0
+		for _, f := range r {
+			name, is := attributeOf(f)
+			if !is {
+				continue
+			}
+			if attributes++; p.SelfEdits(name) {
+				return &AdoptError{i, fmt.Sprintf("people may set attribute %s of their own accounts in the target: it does not say whose account it is", name),
+					"let only administrators edit it (user profile of the realm), or match another field"}
+			}
+		}
+		if attributes == 0 && p.SelfRegistration {
+			return &AdoptError{i, fmt.Sprintf("people may register themselves in the target: %s do not say whose account it is", r),
+				"match an attribute that only administrators set, or decide account by account"}
 		}
 	}
 	return nil

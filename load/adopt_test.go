@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/parallelrun/parallelrun/load"
+	"github.com/parallelrun/parallelrun/schemas"
 )
 
 func TestAdoptRulesCheck(t *testing.T) {
@@ -54,5 +55,27 @@ func TestNoRuleTakesTheAccountOfAnotherUserInScope(t *testing.T) {
 	p := s.plan(t, "run", load.PlanOptions{})
 	if got := describe(t, p); !strings.Contains(got, "it could be adopted by number, but is the account of another user") || strings.Contains(got, "adopt users") {
 		t.Error(got)
+	}
+}
+
+// What people may write into their own accounts says nothing of whose they are.
+func TestAdoptRulesCheckProfile(t *testing.T) {
+	number, named := load.AdoptRules{{`attributes["number"]`}}, load.AdoptRules{{"username", "email"}}
+	for name, c := range map[string]struct {
+		rules   load.AdoptRules
+		profile schemas.TargetProfile
+		want    string
+	}{
+		"administrators' own": {number, schemas.TargetProfile{DeclaredAttributes: []string{"number"}, SelfEditsUndeclared: true, SelfRegistration: true}, ""},
+		"self-edited":         {number, schemas.TargetProfile{DeclaredAttributes: []string{"number"}, SelfEdited: []string{"number"}}, "people may set attribute number"},
+		"undeclared":          {number, schemas.TargetProfile{}, ""},
+		"undeclared, theirs":  {number, schemas.TargetProfile{SelfEditsUndeclared: true}, "people may set attribute number"},
+		"names":               {named, schemas.TargetProfile{}, ""},
+		"registration":        {named, schemas.TargetProfile{SelfRegistration: true}, "people may register themselves in the target: username and email"},
+	} {
+		err := c.rules.CheckProfile(&c.profile)
+		if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+			t.Errorf("%s: got %v", name, err)
+		}
 	}
 }
