@@ -2,6 +2,7 @@ package load
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"slices"
@@ -38,11 +39,11 @@ type ObserveReport struct {
 // ObservedTables has them.
 func Observe(ctx context.Context, in ObserveInput, out RowWriter) (*ObserveReport, error) {
 	s := newObservedSink(ctx, in, out)
-	defer s.adoptables.close()
-	if err := in.Target.Observe(ctx, Scope{Structure: in.Structure, Users: in.Users, Foreign: in.Foreign, ForeignBy: in.Adopt.attributes(), IDs: in.IDs}, s); err != nil {
-		return nil, fmt.Errorf("observe: %w", err)
+	err := in.Target.Observe(ctx, Scope{Structure: in.Structure, Users: in.Users, Foreign: in.Foreign, ForeignBy: in.Adopt.attributes(), IDs: in.IDs}, s)
+	if err == nil {
+		err = s.finish(ctx)
 	}
-	if err := s.finish(ctx); err != nil {
+	if err := errors.Join(err, s.adoptables.close()); err != nil {
 		return nil, fmt.Errorf("observe: %w", err)
 	}
 	return s.rep, nil

@@ -33,6 +33,8 @@ type LookedUp struct {
 	Forgotten Keys `json:"forgotten"`
 	// Misled: an alias says that the key is another now, which no extraction had.
 	Misled Keys `json:"misled"`
+	// Strayed: an alias makes their row another's, which the target never had.
+	Strayed Keys `json:"strayed"`
 	// Unasked could not be looked up in the source, and Why.
 	Unasked int64  `json:"unasked,omitempty"`
 	Why     string `json:"why,omitempty"`
@@ -93,6 +95,9 @@ func (l *LookedUp) problems() (lines []string) {
 	if l.Misled.Count > 0 {
 		lines = append(lines, fmt.Sprintf("users: %d would be disabled as gone whose alias leads from a key that legacy does not have, nor had at the last load (%s)", l.Misled.Count, &l.Misled))
 	}
+	if l.Strayed.Count > 0 {
+		lines = append(lines, fmt.Sprintf("users: %d would be disabled as gone because an alias makes their row that of an old key which the target never had (%s)", l.Strayed.Count, &l.Strayed))
+	}
 	return lines
 }
 
@@ -120,13 +125,16 @@ func (e *StillThereError) Hint() string {
 	if e.Found.Misled.Count > 0 {
 		return "correct the new keys there; of people who have left, take the lines out"
 	}
+	if e.Found.Strayed.Count > 0 {
+		return "correct the old keys there, or take the lines out"
+	}
 	return fmt.Sprintf("mend the rules, or exclude these rows by name (who is excluded stays as it is); if they shall be disabled, `parallelrun load %s --apply --override-brake \"the reason\"`", e.Run)
 }
 
 // err is what stops the run; nil-safe. An override stands for a mapping that is
 // meant, never for an extraction that lost rows.
 func (l *LookedUp) err(run string, overridden bool) error {
-	if l == nil || l.Lost.Count == 0 && (l.Unmapped.Count+l.Forgotten.Count+l.Misled.Count == 0 || overridden) {
+	if l == nil || l.Lost.Count == 0 && (l.Unmapped.Count+l.Forgotten.Count+l.Misled.Count+l.Strayed.Count == 0 || overridden) {
 		return nil
 	}
 	return &StillThereError{Run: run, Found: *l}
@@ -156,7 +164,11 @@ func (r *Runner) lookUp(ctx context.Context, m *load.Manifest) (*LookedUp, error
 			return nil, err
 		}
 	}
-	l := &lookup{r: r, legacy: legacy, before: before, origins: r.Mapping.Origins(schemas.Users), room: r.Memory / 8}
+	base, err := r.base(ctx)
+	if err != nil {
+		return nil, err
+	}
+	l := &lookup{r: r, legacy: legacy, before: before, base: base, origins: r.Mapping.Origins(schemas.Users), room: r.Memory / 8}
 	for _, rg := range m.Ranges {
 		if rg.Section != load.SectionUsers {
 			continue
@@ -183,6 +195,7 @@ type lookup struct {
 	r       *Runner
 	legacy  *snapshots.Snapshot
 	before  *snapshots.Snapshot // of the last load; nil: there was none
+	base    *snapshots.Snapshot // nil: none
 	origins []transform.Origin
 	keys    []string
 	room    int64 // bytes left for keys
@@ -209,36 +222,7 @@ func (l *lookup) add(ctx context.Context, ops []load.Operation) error {
 	return nil
 }
 
-// whereabouts is where a row was found.
-type whereabouts struct {
-	extracted, now bool
-	before         bool // under its newest key, at the last load
-	// aliased is where the row's newest alias stands, empty for none.
-	aliased string
-	// again: another person has the key now.
-	again bool
-}
-
-// sought are the rows that a legacy key may be the key of.
-type sought map[string][]*whereabouts
-
-// seek lists the keys under which legacy may have a row. newest are those of
-// rows with aliases.
-func (l *lookup) seek(row string, w *whereabouts, all, newest sought) {
-	aliases := l.r.Aliases
-	keys := aliases.LegacyKeys(schemas.Users, row)
-	if places := aliases.Places(schemas.Users, row); len(places) > 0 {
-		w.aliased = fmt.Sprintf("%s at %s", row, places[0])
-		newest[keys[0]] = append(newest[keys[0]], w)
-	} else if former, is := transform.FormerKey(row); is {
-		w.again = true
-		keys = append(keys, aliases.LegacyKeys(schemas.Users, former)...)
-	}
-	for _, k := range keys {
-		all[k] = append(all[k], w)
-	}
-}
-
+// batch looks up the keys that were taken.
 func (l *lookup) batch(ctx context.Context) error {
 	if len(l.keys) == 0 {
 		return nil
@@ -248,6 +232,9 @@ func (l *lookup) batch(ctx context.Context) error {
 	for _, k := range l.keys {
 		at[k] = &whereabouts{}
 		l.seek(k, at[k], all, newest)
+		if err := l.stray(ctx, k, at[k]); err != nil {
+			return err
+		}
 	}
 	why := ""
 	for _, o := range l.origins {
@@ -279,6 +266,8 @@ func (l *lookup) settle(at map[string]*whereabouts, why string) {
 		switch w := at[k]; {
 		case w.again && (w.extracted || w.now):
 			l.found.Forgotten.add(k)
+		case w.strayed != "":
+			l.found.Strayed.add(w.strayed)
 		case w.extracted:
 			l.found.Unmapped.add(k)
 		case w.now:

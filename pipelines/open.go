@@ -82,7 +82,8 @@ func OpenStored(c *config.Config, s *snapshots.Store, o OpenOptions) (*Runner, e
 	if r.Waves, err = LoadWaves(c, name, m); err != nil {
 		return r, err
 	}
-	return r, r.openAliases()
+	err = r.openAliases()
+	return r, err
 }
 
 // newRunner is a runner with nothing opened yet.

@@ -90,7 +90,10 @@ func (a *Aliases) With(others []Another) (*Aliases, error) {
 	for _, o := range others {
 		out.list = append(out.list, alias{entity: schemas.Users, legacy: o.Key, row: AnotherKey(o.Key), place: o.Place})
 	}
-	return out, out.index()
+	if err := out.index(); err != nil {
+		return nil, err
+	}
+	return out, nil
 }
 
 // index puts the aliases in order and checks that they lead somewhere.
@@ -203,6 +206,19 @@ func (a *Aliases) follow(entity, key string, step func(i int)) string {
 		key = a.list[i].row
 	}
 	return key
+}
+
+// Leads says where the alias of a legacy key leads to, if it has one, and where
+// that stands. Decided: it is a key that came back, as a person decided.
+func (a *Aliases) Leads(entity, key string) (row, place string, decided, ok bool) {
+	if a == nil {
+		return key, "", false, false
+	}
+	i := a.from(entity, key)
+	if i < 0 {
+		return key, "", false, false
+	}
+	return a.RowKey(entity, key), a.place(&a.list[i]), a.list[i].place != "", true
 }
 
 // LegacyKeys are the keys under which legacy may have a row, the newest first:

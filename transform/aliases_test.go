@@ -165,6 +165,13 @@ func TestAliasOfAKeyThatIsStillThere(t *testing.T) {
 	m.add("groups", "G2", cells{"dn": "cn=g2,dc=x", "cn": "g2"})
 	aliases := parsedAliases(t, "entity,old,new\nusers,P1,P2\ngroups,G1,G2\n")
 	out, report := runMapping(t, m, loadText(t, directoryMapping, m), func(in *Input) { in.Aliases = aliases })
+	for table, keys := range map[string][]string{schemas.Users: {"P1", "P2"}, schemas.Groups: {"G1", "G2"}} {
+		for _, key := range keys { // neither of the two is gone
+			if id := schemas.NewRowID(testNamespace, table, key); out.rows[schemas.RejectedTable(table)][id].Key == "" {
+				t.Errorf("%s %s is not among the rejected", table, key)
+			}
+		}
+	}
 	for table, place := range map[string]string{schemas.Users: "aliases.csv:2", schemas.Groups: "aliases.csv:3"} {
 		if n := len(out.byKey(table)); n != 0 {
 			t.Errorf("%s: %d rows stand", table, n)

@@ -10,8 +10,8 @@ type candidate struct {
 	rule *rule
 	id   schemas.RowID
 	key  string
-	// legacyKey is the key that legacy has; it does not travel further than
-	// evaluation.
+	// legacyKey is the key that legacy has; empty for rows that no source row
+	// stands behind.
 	legacyKey string
 	source    int           // legacy table, by index of the run's sources
 	origin    schemas.RowID // the legacy row
@@ -61,6 +61,9 @@ const (
 	markChanged
 	markEncoded
 )
+
+// aliased says that an alias led to the row's key.
+func (c *candidate) aliased() bool { return c.legacyKey != "" && c.legacyKey != c.key }
 
 func (c *candidate) fail(rule, field, message string) {
 	c.failures = append(c.failures, failure{rule, field, message})

@@ -83,7 +83,7 @@ func (r *run) userTasks(ctx context.Context, chunks chan<- []userTask) error {
 		}
 		if n := len(chunk); n > 0 && bytes.Equal(chunk[n-1].key[:16], task.key[:16]) {
 			task.again = true
-			if task.key[16] == 0 { // those not excluded come first
+			if !isExcluded(task.key) { // those not excluded come first
 				chunk[n-1].duplicate, task.duplicate = true, true
 			}
 		}

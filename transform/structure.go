@@ -27,6 +27,7 @@ type unit struct {
 	parent, organization int32 // units; none or unknown
 	again                bool  // a unit before it has the same row id
 	excluded             string
+	flags                byte
 	failures             []failure
 	memberOf             []int32 // groups: the groups that it is a member of
 
@@ -66,7 +67,7 @@ type unitLookup struct {
 }
 
 func compareUnits(a, b *unit) int {
-	return cmp.Or(cmp.Compare(a.entity, b.entity), a.id.Compare(b.id), cmp.Compare(btoi(a.excluded != ""), btoi(b.excluded != "")),
+	return cmp.Or(cmp.Compare(a.entity, b.entity), a.id.Compare(b.id), cmp.Compare(a.flags, b.flags),
 		a.origin.Compare(b.origin), cmp.Compare(a.rule.index, b.rule.index))
 }
 
@@ -93,7 +94,7 @@ func (r *run) admitStructure(c *candidate) error {
 	}
 	u := &unit{entity: c.rule.entity.id, id: c.id, origin: c.origin, rule: c.rule, key: c.key, name: c.text("name"),
 		parentValue: c.parent, organizationValue: c.organization, lookups: c.lookups, parent: none, organization: none,
-		excluded: c.excluded, failures: c.failures}
+		excluded: c.excluded, flags: c.flags(), failures: c.failures}
 	if u.entity == organizationEntity {
 		u.title = u.name
 		u.name = c.text("alias")

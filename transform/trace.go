@@ -185,6 +185,9 @@ func (x *Explainer) shown(made []*candidate) []*Candidate {
 		s := &Candidate{Entity: c.rule.entity.name, Rule: c.rule.name, ID: c.id, Key: c.key, LegacyKey: c.legacyKey, Excluded: c.excluded, MergeKey: c.mergeKey,
 			Prefer: c.rule.merge != nil && c.rule.merge.prefer != nil, References: c.referred(), Rest: c.passedOn(), Marks: c.markNames(), c: c}
 		s.OtherID = schemas.NewRowID(x.ev.namespace, schemas.RejectedTable(s.Entity), c.key+"\x00"+c.origin.String()+"\x00"+c.rule.name)
+		if c.aliased() {
+			s.OtherID = schemas.NewRowID(x.ev.namespace, s.Entity, c.legacyKey)
+		}
 		for _, f := range c.failures {
 			s.Failures = append(s.Failures, Reason{f.rule, f.field, f.message})
 		}
