@@ -79,3 +79,25 @@ func TestAdoptRulesCheckProfile(t *testing.T) {
 		}
 	}
 }
+
+// Nor does a decision give away an account that is another's: also where that
+// other has left legacy.
+func TestNoDecisionTakesTheAccountOfAnotherUser(t *testing.T) {
+	s := newStates()
+	s.parse("base", "user old enabled=true username=anna")
+	s.parse("desired", "user new enabled=true username=anna")
+	s.parse("observed", "user old enabled=true username=anna")
+	s.parse("created", "created user old")
+	id := rowID(schemas.Users, "new")
+	s.decisions = []load.Decision{{Table: schemas.Users, Key: "new", ID: id, Take: load.TakeAdopt, Account: s.target.UserID(rowID(schemas.Users, "old")), Place: "d:1"}}
+	p := s.plan(t, "run", load.PlanOptions{})
+	got := describe(t, p)
+	if !strings.Contains(got, "conflicts: users new [] [] the account to adopt is that of another user of legacy, present or former") || strings.Contains(got, "adopt users new") {
+		t.Error(got)
+	}
+	for f, err := range p.Findings(t.Context(), p.files, load.ListConflicts) {
+		if err != nil || f.Owner != "old" {
+			t.Errorf("owner %q, %v", f.Owner, err)
+		}
+	}
+}
