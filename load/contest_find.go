@@ -4,7 +4,6 @@ import (
 	"context"
 	"hash/maphash"
 	"slices"
-	"strings"
 
 	"github.com/parallelrun/parallelrun/schemas"
 )
@@ -99,8 +98,8 @@ func (f *contestFinder) taken(x *person) (n names) {
 
 // foreignHas says that an account in the way has a user's value in a column.
 func foreignHas(foreign *schemas.Row, column string) bool {
-	shape := ForeignAccountsTable()
-	return strings.Contains(text(cell(&shape, foreign, "match")), column)
+	match := foreignText(foreign, "match")
+	return match == column || match == MatchBoth
 }
 
 // held finds who has the names that are wanted.
@@ -198,7 +197,7 @@ func (h *holder) judge(v *verdict, has names) {
 	case v.class == Conflict && v.reason != "":
 		h.why = "who is in conflict: " + v.reason
 	case v.op != nil && v.op.Gone || v.gone:
-		h.why = "who is gone from legacy and keeps it"
+		h.why = goneAndKeeps
 	case v.kept:
 		h.why = "who is rejected or excluded and keeps it"
 	default:

@@ -19,10 +19,14 @@ const (
 	TakeKeymate Take = "keymate"
 	// TakeAdopt makes an account that is already there the row's own.
 	TakeAdopt Take = "adopt"
+	// TakeNew says that the key came back as another person, who gets a row of
+	// its own. Whoever derives row ids obeys it; a plan only checks that it is
+	// true.
+	TakeNew Take = "new"
 )
 
 // Takes lists what a decision can take.
-var Takes = []Take{TakeLegacy, TakeKeymate, TakeAdopt}
+var Takes = []Take{TakeLegacy, TakeKeymate, TakeAdopt, TakeNew}
 
 // Decision settles a conflict by a person's word. It holds for every plan that
 // is made with it; where there is no conflict it does nothing.
@@ -36,6 +40,8 @@ type Decision struct {
 	Take   Take     `json:"take"`
 	// Account is the target id of the account to adopt.
 	Account string `json:"account,omitempty"`
+	// Other is the row of the person who has the key now, for TakeNew.
+	Other schemas.RowID `json:"other,omitzero"`
 	// Place is where the decision stands, for messages.
 	Place string `json:"place"`
 }
@@ -58,10 +64,12 @@ func (e *DecisionError) Hint() string { return e.Next }
 type decisions struct {
 	byRow map[schemas.RowID][]Decision
 	met   map[schemas.RowID]bool
+	// former leads from the row of a key's new holder to the former one's.
+	former map[schemas.RowID]schemas.RowID
 }
 
 func newDecisions(list []Decision) (*decisions, error) {
-	d := &decisions{byRow: map[schemas.RowID][]Decision{}, met: map[schemas.RowID]bool{}}
+	d := &decisions{byRow: map[schemas.RowID][]Decision{}, met: map[schemas.RowID]bool{}, former: map[schemas.RowID]schemas.RowID{}}
 	entities := schemas.Entities()
 	for _, one := range list {
 		if err := one.check(entities); err != nil {
@@ -73,6 +81,9 @@ func newDecisions(list []Decision) (*decisions, error) {
 			}
 		}
 		d.byRow[one.ID] = append(d.byRow[one.ID], one)
+		if one.Take == TakeNew {
+			d.former[one.Other] = one.ID
+		}
 	}
 	return d, nil
 }
@@ -87,9 +98,12 @@ func (d *Decision) check(entities map[string]schemas.Table) error {
 	case !ok:
 		return &DecisionError{*d, "no such table", "use one of " + strings.Join(schemas.LoadOrder, ", ")}
 	case !slices.Contains(Takes, d.Take):
-		return &DecisionError{*d, fmt.Sprintf("take %q is not known", d.Take), "take legacy, keymate or adopt"}
+		return &DecisionError{*d, fmt.Sprintf("take %q is not known", d.Take), "take legacy, keymate, adopt or new"}
 	case d.Take == TakeAdopt && (d.Table != schemas.Users || len(d.Fields) > 0 || d.Account == ""):
 		return &DecisionError{*d, "adopt is for whole users and names the account", "give table: users, account: and no field"}
+	}
+	if d.Take == TakeNew && (d.Table != schemas.Users || len(d.Fields) > 0 || d.Other.IsZero()) {
+		return &DecisionError{*d, "new is for whole users", "give table: users, and no field"}
 	}
 	for _, f := range d.Fields {
 		if _, column, _ := cutField(d.Table + "." + f); shape.Column(column) < 0 {
@@ -107,6 +121,9 @@ func (d *decisions) of(id schemas.RowID) []Decision {
 	list := d.byRow[id]
 	if len(list) > 0 {
 		d.met[id] = true
+	}
+	if former, is := d.former[id]; is {
+		d.met[former] = true
 	}
 	return list
 }
@@ -138,7 +155,7 @@ func (d *decisions) unmet() error {
 // takes says what was decided on a column: on it, or on the whole row.
 func takes(list []Decision, column string) Take {
 	for _, one := range list {
-		if len(one.Fields) == 0 && one.Take != TakeAdopt {
+		if len(one.Fields) == 0 && one.Take != TakeAdopt && one.Take != TakeNew {
 			return one.Take
 		}
 		for _, f := range one.Fields {

@@ -114,6 +114,7 @@ type states struct {
 	reach         load.Reach
 	created       [][2]string // table and key of rows of base that we created
 	decisions     []load.Decision
+	adopt         load.AdoptRules
 }
 
 func newStates() *states {
@@ -197,9 +198,12 @@ func (s *states) mapCreated() {
 // named by the words of its line.
 func (s *states) decide(take, table, key string, rest []string) {
 	d := load.Decision{Table: table, ID: rowID(table, key), Key: key, Take: load.Take(take), Place: fmt.Sprintf("decisions:%d", len(s.decisions)+1)}
-	if d.Take == load.TakeAdopt {
+	switch d.Take {
+	case load.TakeNew:
+		d.Other = rowID(table, rest[0])
+	case load.TakeAdopt:
 		d.Account = s.target.UserID(load.ForeignRowID(strings.Join(append([]string{"foreign"}, rest...), " ")))
-	} else {
+	default:
 		d.Fields = rest
 	}
 	s.decisions = append(s.decisions, d)
@@ -222,7 +226,7 @@ func (s *states) observe(tb testing.TB) *loadtest.State {
 	s.mapCreated()
 	out := loadtest.NewState(load.ObservedTables(loadtest.Profile()))
 	ids := must(load.ReadIDMap(tb.Context(), s.base))
-	users := load.Adopting(load.Probes(tb.Context(), s.target, s.base, s.desired, s.reach), s.decisions)
+	users := load.Adopting(load.Probes(tb.Context(), s.target, s.base, s.desired, s.reach, s.adopt), s.decisions)
 	if s.probes != nil {
 		all := users
 		users = func(yield func(load.UserProbe, error) bool) {
@@ -235,7 +239,7 @@ func (s *states) observe(tb testing.TB) *loadtest.State {
 			}
 		}
 	}
-	in := load.ObserveInput{Target: s.target, Profile: loadtest.Profile(), IDs: ids, Users: users, Structure: s.structure, Foreign: true}
+	in := load.ObserveInput{Target: s.target, Profile: loadtest.Profile(), IDs: ids, Users: users, Structure: s.structure, Foreign: true, Adopt: s.adopt}
 	if _, err := load.Observe(tb.Context(), in, out); err != nil {
 		tb.Fatal(err)
 	}

@@ -131,6 +131,9 @@ func (x *explainer) plan(ctx context.Context, p *planner) error {
 		return err
 	}
 	if x.table == schemas.Users {
+		if err := p.knowOwners(ctx); err != nil {
+			return err
+		}
 		if err := p.users(ctx); err != nil {
 			return err
 		}

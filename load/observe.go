@@ -2,6 +2,7 @@ package load
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"slices"
@@ -21,7 +22,9 @@ type ObserveInput struct {
 	// Structure: look at organizations, departments and groups too.
 	Structure bool
 	// Foreign: look for accounts in the way of users that are not there.
-	Foreign  bool
+	Foreign bool
+	// Adopt are the rules by which such an account is a user's own.
+	Adopt    AdoptRules
 	Progress Progress
 }
 
@@ -36,10 +39,11 @@ type ObserveReport struct {
 // ObservedTables has them.
 func Observe(ctx context.Context, in ObserveInput, out RowWriter) (*ObserveReport, error) {
 	s := newObservedSink(ctx, in, out)
-	if err := in.Target.Observe(ctx, Scope{Structure: in.Structure, Users: in.Users, Foreign: in.Foreign, IDs: in.IDs}, s); err != nil {
-		return nil, fmt.Errorf("observe: %w", err)
+	err := in.Target.Observe(ctx, Scope{Structure: in.Structure, Users: in.Users, Foreign: in.Foreign, ForeignBy: in.Adopt.attributes(), IDs: in.IDs}, s)
+	if err == nil {
+		err = s.finish(ctx)
 	}
-	if err := s.finish(); err != nil {
+	if err := errors.Join(err, s.adoptables.close()); err != nil {
 		return nil, fmt.Errorf("observe: %w", err)
 	}
 	return s.rep, nil
@@ -55,6 +59,8 @@ type observedSink struct {
 	rep      *ObserveReport
 	progress Progress
 	pending  *pendingForeign
+
+	adoptables adoptables
 }
 
 type pendingForeign struct {
@@ -96,6 +102,9 @@ func (s *observedSink) Row(table string, row schemas.Row, targetID string) error
 	}
 	switch {
 	case table == schemas.Users:
+		if len(s.in.Adopt) > 0 {
+			s.adoptables.own.add(targetID)
+		}
 		return s.looked(row.ID, row.Key, true)
 	case slices.Contains(structureTables, table) && row.Key != "" && targetID != "":
 		return s.write(schemas.IDMap, IDEntry{Entity: table, TargetID: targetID, Origin: OriginFound, Key: row.Key}.row(row.ID))
@@ -127,29 +136,27 @@ func (s *observedSink) Foreign(p UserProbe, f ForeignAccount) error {
 	return nil
 }
 
-// flush writes the accounts in the way of one user: the first of them, and by
-// what any of them is in the way.
+// flush settles the accounts in the way of one user: one that rules give to the
+// user waits until all are known, others are written.
 func (s *observedSink) flush() error {
 	w := s.pending
 	if w == nil {
 		return nil
 	}
 	s.pending = nil
-	s.rep.Foreign++
-	f, match := w.found[0], w.found[0].Match
-	if slices.ContainsFunc(w.found, func(o ForeignAccount) bool { return o.Match != match }) {
-		match = "username and email"
+	a := s.in.Adopt.decide(&w.probe, w.found)
+	if a.rule != nil {
+		return s.adoptables.add(adoptable{w.probe, w.found[a.account], a.rule.String()})
 	}
-	row := schemas.Row{ID: w.probe.ID, Key: w.probe.Key, Values: []any{f.TargetID, f.Username, f.Email, match}}
-	if err := s.write(ForeignAccounts, row); err != nil {
-		return err
-	}
-	return s.Absent(w.probe)
+	return s.writeForeign(&w.probe, w.found, a)
 }
 
-// finish writes what is left over, and that the structure was looked at.
-func (s *observedSink) finish() error {
-	if err := s.flush(); err != nil || !s.in.Structure {
+// finish looks at adopted accounts, and writes what is left over and that the structure was looked at.
+func (s *observedSink) finish(ctx context.Context) error {
+	if err := s.flush(); err != nil {
+		return err
+	}
+	if err := s.adopt(ctx); err != nil || !s.in.Structure {
 		return err
 	}
 	for _, table := range structureTables {
@@ -164,15 +171,17 @@ func (s *observedSink) finish() error {
 }
 
 // Probes lists every user of desired and base within reach, with the names that
-// the target would know them by. Base may be nil.
-func Probes(ctx context.Context, target Projector, base, desired Snapshot, reach Reach) iter.Seq2[UserProbe, error] {
+// the target would know them by, and what rules of adoption look at. Base may be
+// nil.
+func Probes(ctx context.Context, target Projector, base, desired Snapshot, reach Reach, rules AdoptRules) iter.Seq2[UserProbe, error] {
 	if base == nil {
 		base = Empty
 	}
 	shapes := schemas.Entities()
 	b, _ := sideStreams(base, shapes, func(x *person) *side { return &x.base })
 	d, _ := sideStreams(desired, shapes, func(x *person) *side { return &x.desired })
-	return probes(ctx, append([]stream{b[0], d[0], idStream(base)}, reach.streams()...), schemas.RowID{}, schemas.RowID{}, func(x *person) (*schemas.Row, error) {
+	streams := append([]stream{b[0], d[0], idStream(base)}, reach.streams()...)
+	return probes(ctx, streams, schemas.RowID{}, schemas.RowID{}, rules, func(x *person) (*schemas.Row, error) {
 		switch {
 		case !reach.holds(x):
 			return nil, nil
@@ -202,13 +211,13 @@ func Touched(ctx context.Context, plan *Manifest, files Files, base, effective S
 			}
 			return x.base.user, nil
 		}
-		probes(ctx, []stream{b[0], e[0], idStream(base)}, schemas.RowID{}, schemas.RowID{}, touched)(yield)
+		probes(ctx, []stream{b[0], e[0], idStream(base)}, schemas.RowID{}, schemas.RowID{}, nil, touched)(yield)
 	}
 }
 
 // probes yields a probe of each person within the bounds for whom pick returns
 // a row.
-func probes(ctx context.Context, streams []stream, from, to schemas.RowID, pick func(*person) (*schemas.Row, error)) iter.Seq2[UserProbe, error] {
+func probes(ctx context.Context, streams []stream, from, to schemas.RowID, rules AdoptRules, pick func(*person) (*schemas.Row, error)) iter.Seq2[UserProbe, error] {
 	shape := schemas.IDMapTable()
 	return func(yield func(UserProbe, error) bool) {
 		for x, err := range people(ctx, streams, from, to) {
@@ -224,6 +233,7 @@ func probes(ctx context.Context, streams []stream, from, to schemas.RowID, pick 
 				continue
 			}
 			p := probeOf(row)
+			p.Attributes, p.Confirmed = rules.fields(row), x.base.user != nil
 			if x.mapped != nil {
 				p.TargetID = text(cell(&shape, x.mapped, "target_id"))
 			}

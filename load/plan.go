@@ -71,6 +71,8 @@ type Finding struct {
 	Columns []string      `json:"columns,omitempty"`
 	Kinds   []string      `json:"kinds,omitempty"` // words of AllowWords
 	Reason  string        `json:"reason,omitempty"`
+	// Owner is the key of the user who has the account that is in the way.
+	Owner string `json:"owner,omitempty"`
 }
 
 // Manifest is a plan without its operations: what runs/<run>/plan/plan.json

@@ -34,14 +34,28 @@ func (p *userPlanner) staysUnlinked(ctx context.Context, want, base *schemas.Row
 	return p.hold(ctx, schemas.Memberships, base)
 }
 
-// adopted returns the account that a person decided to make the user's own,
+// adopting is the account that a person or a rule makes the user's own, empty
+// for none.
+func (p *userPlanner) adopting(x *person) string {
+	switch {
+	case x.base.user != nil:
+		return ""
+	case p.decisions.row(x.id) == TakeAdopt:
+		return p.decisions.of(x.id)[0].Account
+	case foreignText(x.foreign, "rule") != "":
+		return foreignText(x.foreign, "target_id")
+	}
+	return ""
+}
+
+// adopted returns the account that becomes the user's own, and keeps the pair;
 // empty for none. What differs is then merged as for any row without a base, so
 // that access which the account lacks is not given in silence.
 func (p *userPlanner) adopted(x *person) string {
-	if x.base.user != nil || p.decisions.row(x.id) != TakeAdopt {
+	account := p.adopting(x)
+	if account == "" {
 		return ""
 	}
-	account := p.decisions.of(x.id)[0].Account
 	p.ids.Add(x.id, IDEntry{Entity: schemas.Users, Key: x.desired.user.Key, TargetID: account, Origin: OriginAdopted, Run: p.in.Run})
 	return account
 }

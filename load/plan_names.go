@@ -15,6 +15,9 @@ const leftTemporary = "a load that was stopped left a temporary value: resume th
 // stillAnothers is in the reason of names that another of our users has.
 const stillAnothers = "is still another user's"
 
+// goneAndKeeps ends the reason where that user is gone from legacy.
+const goneAndKeeps = "who is gone from legacy and keeps it"
+
 // Taken says that a row is in conflict because another row of ours has its name,
 // so that there is no account to adopt.
 func (f *Finding) Taken() bool { return strings.Contains(f.Reason, stillAnothers) }
@@ -91,18 +94,24 @@ func (c *contest) hinders(id schemas.RowID) []hindrance {
 	return c.takers[id].blocked
 }
 
-// strangerInTheWay says that an account which is nobody's has the name of a new
-// user.
-func (p *userPlanner) strangerInTheWay(x *person) bool {
+// accountInTheWay says that a new user can't be made for an account that has
+// its name or that a rule could not adopt. The account of another of our users
+// whose names the user takes is not: the contest says who gives up what.
+func (p *userPlanner) accountInTheWay(x *person) bool {
 	if x.foreign == nil || p.trial != nil {
 		return false
 	}
+	byName := false
 	for _, c := range nameColumns {
-		if foreignHas(x.foreign, c) && (p.contest == nil || p.contest.takers[x.id] == nil || p.contest.takers[x.id].from[c] == nil) {
+		if !foreignHas(x.foreign, c) {
+			continue
+		}
+		byName = true
+		if p.contest == nil || p.contest.takers[x.id] == nil || p.contest.takers[x.id].from[c] == nil {
 			return true
 		}
 	}
-	return false
+	return !byName
 }
 
 // hinderedUser leaves out a new user whose names another one has still.
@@ -112,7 +121,7 @@ func (p *userPlanner) hinderedUser(ctx context.Context, x *person, why []hindran
 		one = why[i]
 	}
 	if !one.waits {
-		return p.conflictUser(ctx, x, one.reason)
+		return p.conflictUser(ctx, x, one.reason+p.wayOut(x, strings.HasSuffix(one.reason, goneAndKeeps)))
 	}
 	if err := p.postpone(ctx, schemas.Users, x.desired.user, one.reason); err != nil {
 		return err

@@ -80,6 +80,10 @@ func parseCase(a *txtar.Archive) (*states, load.PlanOptions) {
 				support.Fixed = true
 				s.target.Kept.Columns[table][column] = support
 			}
+		case "adopt":
+			for _, r := range list {
+				s.adopt = append(s.adopt, strings.Split(r, "+"))
+			}
 		case "owners":
 			o.Ownership = parseOwners(list)
 		case "restore":
@@ -210,11 +214,16 @@ func TestDecisionsThatAreRefused(t *testing.T) {
 		"no side":   {[]load.Decision{{Table: schemas.Users, Key: "anna", Take: "theirs"}}, `take "theirs" is not known`},
 		"no field":  {[]load.Decision{{Table: schemas.Users, Key: "anna", Take: load.TakeLegacy, Fields: []string{"mail"}}}, `no field "mail"`},
 		"no table":  {[]load.Decision{{Table: "people", Key: "anna", Take: load.TakeLegacy}}, "no such table"},
+		"new group": {[]load.Decision{{Table: schemas.Groups, Key: "anna", Take: load.TakeNew}}, "new is for whole users"},
+		"same":      {[]load.Decision{{Table: schemas.Users, Key: "bert", Take: load.TakeNew, Other: rowID(schemas.Users, "bert#2")}}, "it is the same person"},
+		"undated":   {[]load.Decision{{Table: schemas.Users, Key: "carl", Take: load.TakeNew, Other: rowID(schemas.Users, "carl#2")}}, "nothing shows that the key came back"},
+		"no new":    {[]load.Decision{{Table: schemas.Users, Key: "dora", Take: load.TakeNew, Other: rowID(schemas.Users, "dora#2")}}, "there is no such row"},
 		"adopt org": {[]load.Decision{{Table: schemas.Organizations, Key: "anna", Take: load.TakeAdopt, Account: "x"}}, "adopt is for whole users"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newStates()
-			s.parse("desired", "user anna")
+			s.parse("base", "user bert created_at=1\nuser carl created_at=1")
+			s.parse("desired", "user anna\nuser bert#2 created_at=1\nuser carl#2")
 			for i := range c.list {
 				c.list[i].ID, c.list[i].Place = rowID(c.list[i].Table, c.list[i].Key), fmt.Sprintf("d:%d", i+1)
 			}

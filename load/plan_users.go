@@ -2,7 +2,6 @@ package load
 
 import (
 	"context"
-	"fmt"
 	"slices"
 
 	"github.com/parallelrun/parallelrun/schemas"
@@ -413,7 +412,9 @@ func (p *userPlanner) unlooked(ctx context.Context, x *person, user *schemas.Row
 
 // conflictUser leaves a user alone that no rule settles.
 func (p *userPlanner) conflictUser(ctx context.Context, x *person, reason string) error {
-	if err := p.conflict(ctx, schemas.Users, x.desired.user, reason); err != nil {
+	p.settle(schemas.Users, Conflict)
+	f := Finding{Table: schemas.Users, ID: x.id, Key: x.desired.user.Key, Reason: reason, Owner: p.ownerInTheWay(x)}
+	if err := p.find(ctx, ListConflicts, f); err != nil {
 		return err
 	}
 	for _, d := range append(x.desired.dependents(), p.missing(x)...) {
@@ -452,19 +453,4 @@ func (p *userPlanner) extras(ctx context.Context, x *person) error {
 		}
 	}
 	return nil
-}
-
-// recycled says that the key now belongs to another person: the account was
-// created at another time.
-func (p *userPlanner) recycled(x *person) bool {
-	if x.base.user == nil {
-		return false
-	}
-	was, now := cell(p.users.shape, x.base.user, "created_at"), cell(p.users.shape, x.desired.user, "created_at")
-	return was != nil && now != nil && was != now
-}
-
-func alreadyThere(foreign *schemas.Row) string {
-	shape := ForeignAccountsTable()
-	return fmt.Sprintf("an account with the same %s is already there", text(cell(&shape, foreign, "match")))
 }

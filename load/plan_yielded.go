@@ -16,13 +16,15 @@ func (p *userPlanner) yielded(ctx context.Context, x *person) error {
 	take := p.decisions.row(x.id)
 	switch {
 	case p.recycled(x) && take != TakeLegacy:
-		return p.conflictUser(ctx, x, "recycled key: legacy created this row at another time than the one in the target")
+		return p.conflictUser(ctx, x, RecycledKey)
 	case !x.looked && x.observed.user == nil:
 		return p.unlookedYielded(ctx, x)
-	case x.observed.user == nil && p.strangerInTheWay(x):
-		return p.conflictUser(ctx, x, alreadyThere(x.foreign))
+	case x.observed.user == nil && p.accountInTheWay(x):
+		return p.conflictUser(ctx, x, p.alreadyThere(x))
 	case x.observed.user == nil && p.contest.hinders(x.id) != nil:
 		return p.hinderedUser(ctx, x, p.contest.hinders(x.id))
+	case p.adoptionRefused(x, take) != "":
+		return p.conflictUser(ctx, x, p.adoptionRefused(x, take))
 	case x.observed.user == nil && take == TakeAdopt:
 		return p.conflictUser(ctx, x, "the account to adopt is not there")
 	case x.observed.user == nil && p.recreates(x.base.user) && take == TakeKeymate:

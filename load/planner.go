@@ -90,6 +90,7 @@ type planner struct {
 
 	ids       *IDMap
 	decisions *decisions
+	owners    accountOwners
 	// near is the structure in reach.
 	near structureReach
 	// blocked tells why rows of the structure can't stand; what hangs on them
@@ -157,6 +158,12 @@ func (p *planner) run(ctx context.Context) error {
 		return err
 	}
 	if err := p.structure(ctx); err != nil {
+		return err
+	}
+	if err := p.knowOwners(ctx); err != nil {
+		return err
+	}
+	if err := p.checkOthers(ctx); err != nil {
 		return err
 	}
 	if err := p.users(ctx); err != nil {

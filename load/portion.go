@@ -13,7 +13,7 @@ import (
 // bound.
 func ProbesWithin(ctx context.Context, base Snapshot, from, to schemas.RowID) iter.Seq2[UserProbe, error] {
 	b, _ := sideStreams(base, schemas.Entities(), func(x *person) *side { return &x.base })
-	return probes(ctx, []stream{b[0], idStream(base)}, from, to, func(x *person) (*schemas.Row, error) { return x.base.user, nil })
+	return probes(ctx, []stream{b[0], idStream(base)}, from, to, nil, func(x *person) (*schemas.Row, error) { return x.base.user, nil })
 }
 
 // ProbesOf lists those users of base that have one of the ids, which are

@@ -86,7 +86,7 @@ func (d *depot) population(w load.RowWriter, users int, firstName string) error 
 func (d *depot) look(target load.Target, base load.Snapshot, desired load.Snapshot) *snapshots.Snapshot {
 	return d.write("observed", load.ObservedTables(loadtest.Profile()), func(w load.RowWriter) error {
 		in := load.ObserveInput{Target: target, Profile: loadtest.Profile(), IDs: must(load.ReadIDMap(d.tb.Context(), base)),
-			Users: load.Probes(d.tb.Context(), target, base, desired, load.Reach{}), Structure: true, Foreign: true}
+			Users: load.Probes(d.tb.Context(), target, base, desired, load.Reach{}, nil), Structure: true, Foreign: true}
 		_, err := load.Observe(d.tb.Context(), in, w)
 		return err
 	})

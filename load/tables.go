@@ -14,7 +14,10 @@ func ForeignAccountsTable() schemas.Table {
 		{ID: 130, Name: "target_id", Type: schemas.String},
 		{ID: 131, Name: "username", Type: schemas.String},
 		{ID: 132, Name: "email", Type: schemas.String},
-		{ID: 133, Name: "match", Type: schemas.String, Doc: "username, email, or username and email"},
+		{ID: 133, Name: "match", Type: schemas.String, Doc: "username, email, or username and email; else the attribute that agrees"},
+		{ID: 134, Name: "rule", Type: schemas.String, Doc: "the rule by which the account is adopted; null: it is not"},
+		{ID: 135, Name: "why", Type: schemas.String, Doc: "why it is not, though a rule spoke for it"},
+		{ID: 136, Name: "others", Type: schemas.Strings, Doc: "target ids of further accounts in the way"},
 	}}
 }
 

@@ -73,8 +73,11 @@ type Scope struct {
 	// memberships of each are read with it.
 	Users iter.Seq2[UserProbe, error]
 	// Foreign: for every probe whose own account is not there, look for another
-	// account with its username or e-mail.
+	// account with its username or e-mail, or with the value of one of the
+	// probe's attributes.
 	Foreign bool
+	// ForeignBy are the attributes by which probes look for other accounts too.
+	ForeignBy []string
 	// IDs resolves target ids of structure rows that we know.
 	IDs IDs
 }
@@ -86,6 +89,10 @@ type UserProbe struct {
 	TargetID string // empty: Target.UserID(ID)
 	Username string
 	Email    string
+	// Attributes are the user's own by which other accounts are looked for.
+	Attributes map[string][]string
+	// Confirmed: base has the user.
+	Confirmed bool
 }
 
 // Sink receives what Observe saw. Row is called for rows of the entity tables;
@@ -103,13 +110,19 @@ type Sink interface {
 }
 
 // ForeignAccount is an account of the target that is nobody's and has the
-// username or e-mail of one of ours.
+// username or e-mail of one of ours, or an attribute that the probe names.
 type ForeignAccount struct {
 	TargetID string
 	Username string
 	Email    string
-	Match    string // "username", "email" or "username and email"
+	Match    string // "username", "email" or MatchBoth; else the attribute
+	// Attributes are those that the probe names, as far as the account has them.
+	Attributes map[string][]string
 }
+
+// MatchBoth is a ForeignAccount's Match where both names of a user are taken,
+// by one account or by two.
+const MatchBoth = "username and email"
 
 // IDs is the id map in both directions; rows of users need no entry.
 type IDs interface {

@@ -27,6 +27,10 @@ type OpenConflict struct {
 	Keymate string `json:"keymate,omitempty"`
 	// Account is the id of an account that is in the way and could be adopted.
 	Account string `json:"account,omitempty"`
+	// Others are further accounts that are.
+	Others []string `json:"others,omitempty"`
+	// Owner is the legacy key of the user who has the account.
+	Owner string `json:"owner,omitempty"`
 }
 
 // Text writes a conflict for people.
@@ -42,6 +46,12 @@ func (c OpenConflict) Text(p *ui.Page) {
 	}
 	if c.Account != "" {
 		p.Line("    account: %s", c.Account)
+	}
+	for _, other := range c.Others {
+		p.Line("    account: %s", other)
+	}
+	if c.Owner != "" {
+		p.Line("    it is users %s", c.Owner)
 	}
 }
 
@@ -91,18 +101,19 @@ type conflictLister struct {
 }
 
 func (l *conflictLister) finding(ctx context.Context, f load.Finding) error {
-	c := OpenConflict{Table: f.Table, Key: f.Key, ID: f.ID, Why: f.Reason}
+	c := OpenConflict{Table: f.Table, Key: f.Key, ID: f.ID, Why: f.Reason, Owner: f.Owner}
 	if len(f.Columns) == 0 {
 		// "its user is in conflict" and the like fall with the row they name.
 		if l.seen[f.ID] || strings.HasPrefix(f.Reason, "its ") {
 			return nil
 		}
 		l.seen[f.ID] = true
-		account, err := l.account(ctx, f)
-		if err != nil {
+		if err := l.account(ctx, f, &c); err != nil {
 			return err
 		}
-		c.Account = account
+		if err := l.createdAt(ctx, f, &c); err != nil {
+			return err
+		}
 		if len(f.Kinds) > 0 {
 			c.Why += ", which --allow " + strings.Join(f.Kinds, ",") + " brings back"
 		}
@@ -129,18 +140,37 @@ func (l *conflictLister) finding(ctx context.Context, f load.Finding) error {
 	return nil
 }
 
-// account finds the account that is in the way of a user.
-func (l *conflictLister) account(ctx context.Context, f load.Finding) (string, error) {
+// account finds the accounts that are in the way of a user.
+func (l *conflictLister) account(ctx context.Context, f load.Finding, c *OpenConflict) error {
 	if f.Table != schemas.Users || f.Taken() {
-		return "", nil
+		return nil
 	}
 	row, err := get(ctx, l.observed, load.ForeignAccounts, f.ID)
 	if err != nil || row == nil {
-		return "", err
+		return err
 	}
-	shape := load.ForeignAccountsTable()
-	id, _ := row.Values[shape.Column("target_id")].(string)
-	return id, nil
+	shape, _ := l.observed.Table(load.ForeignAccounts)
+	c.Account, _ = row.Values[shape.Column("target_id")].(string)
+	if i := shape.Column("others"); i >= 0 {
+		c.Others, _ = row.Values[i].([]string)
+	}
+	return nil
+}
+
+// createdAt shows when both holders of a key were created.
+func (l *conflictLister) createdAt(ctx context.Context, f load.Finding, c *OpenConflict) (err error) {
+	if f.Reason != load.RecycledKey {
+		return nil
+	}
+	const field = "created_at"
+	if c.Legacy, err = l.value(ctx, l.desired, f, field); err != nil {
+		return err
+	}
+	if c.Keymate, err = l.value(ctx, l.observed, f, field); err != nil {
+		return err
+	}
+	c.Legacy, c.Keymate = "created "+c.Legacy, "created "+c.Keymate
+	return nil
 }
 
 // value shows a field of a row on one side, secrets masked.
@@ -166,8 +196,9 @@ func (l *conflictLister) value(ctx context.Context, sn load.Snapshot, f load.Fin
 // both values, and nothing decided yet.
 func WriteDecisions(ctx context.Context, s *snapshots.Store, run string, w io.Writer) (n int, err error) {
 	_, err = fmt.Fprint(w, "# Conflicts of a plan. For each say what to take: legacy (write its value), keymate\n"+
-		"# (leave the target's), adopt (make the account that is there the user's own), or\n"+
-		"# later (decide nothing). Name this file as `decisions` of the migration.\nversion: 1\ndecisions:\n")
+		"# (leave the target's), adopt (make the account that is there the user's own), new\n"+
+		"# (the key came back as another person: a row of its own, and the former stays\n"+
+		"# disabled), or later (decide nothing). Name this file as `decisions` of the migration.\nversion: 1\ndecisions:\n")
 	if err != nil {
 		return 0, err
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/parallelrun/parallelrun/internal/config"
 	"github.com/parallelrun/parallelrun/load"
 	"github.com/parallelrun/parallelrun/schemas"
+	"github.com/parallelrun/parallelrun/transform"
 )
 
 // decisions are the configured ones, with the ids of their rows.
@@ -21,11 +22,28 @@ func (r *Runner) decisions() ([]load.Decision, error) {
 	if err != nil {
 		return nil, err
 	}
-	return r.withRows(list)
+	aliases, err := fileAliases(r.Config)
+	if err != nil {
+		return nil, err
+	}
+	return r.withRows(list, aliases)
 }
 
 // decisionsOf are those that a run was started with.
 func (r *Runner) decisionsOf(ctx context.Context, rec Record) ([]load.Decision, error) {
+	list, err := r.decidedOf(ctx, rec)
+	if err != nil || len(list) == 0 {
+		return nil, err
+	}
+	aliases, err := r.fileAliasesOf(ctx, rec)
+	if err != nil {
+		return nil, err
+	}
+	return r.withRows(list, aliases)
+}
+
+// decidedOf are the entries of the file of decisions that a run was started with.
+func (r *Runner) decidedOf(ctx context.Context, rec Record) ([]config.Decision, error) {
 	i := slices.IndexFunc(rec.Inputs, func(name string) bool { return strings.HasPrefix(name, decisionsFolder) })
 	if i < 0 {
 		return nil, nil
@@ -34,20 +52,25 @@ func (r *Runner) decisionsOf(ctx context.Context, rec Record) ([]load.Decision, 
 	if err != nil {
 		return nil, fmt.Errorf("decisions as run %s had them: %w", rec.ID, err)
 	}
-	list, err := config.ParseDecisions(rec.Inputs[i], data)
+	list, err := config.ParseDecisions(strings.TrimPrefix(rec.Inputs[i], decisionsFolder), data)
 	if err != nil {
 		return nil, fmt.Errorf("decisions as run %s had them: %w", rec.ID, err)
 	}
-	return r.withRows(list)
+	return list, nil
 }
 
-// withRows finds the rows that decisions are about.
-func (r *Runner) withRows(list []config.Decision) (_ []load.Decision, err error) {
+// withRows finds the rows that decisions are about. People may write the keys that legacy
+// has now.
+func (r *Runner) withRows(list []config.Decision, aliases *transform.Aliases) (_ []load.Decision, err error) {
 	out := make([]load.Decision, 0, len(list))
 	for _, d := range list {
+		d.Key = aliases.RowKey(d.Table, d.Key)
 		one := load.Decision{Table: d.Table, Key: d.Key, Take: load.Take(d.Take), Account: d.Account, Place: d.Place}
 		if d.Field != "" {
 			one.Fields = []string{d.Field}
+		}
+		if one.Take == load.TakeNew {
+			one.Other = schemas.NewRowID(r.Namespace, d.Table, transform.AnotherKey(d.Key))
 		}
 		if one.ID, err = rowOf(r.Namespace, d); err != nil {
 			return nil, &load.DecisionError{Decision: one, What: err.Error(), Next: "take the entry as `parallelrun conflicts` writes it"}

@@ -45,12 +45,17 @@ func ReadDriftKeys(path string) ([]DriftKey, error) {
 	}
 }
 
+// userID is the row id of the user who has a legacy key.
+func (r *Runner) userID(key string) schemas.RowID {
+	return schemas.NewRowID(r.Namespace, schemas.Users, r.Aliases.RowKey(schemas.Users, key))
+}
+
 // keyIDs finds the chosen users in base. A key that base does not know is an
 // error: nothing can be said of it.
 func (r *Runner) keyIDs(ctx context.Context, base *snapshots.Snapshot, keys []DriftKey) ([]schemas.RowID, error) {
 	ids := make([]schemas.RowID, 0, len(keys))
 	for _, k := range keys {
-		ids = append(ids, schemas.NewRowID(r.Namespace, schemas.Users, k.Key))
+		ids = append(ids, r.userID(k.Key))
 	}
 	slices.SortFunc(ids, schemas.RowID.Compare)
 	ids = slices.Compact(ids)
@@ -62,7 +67,7 @@ func (r *Runner) keyIDs(ctx context.Context, base *snapshots.Snapshot, keys []Dr
 		there[p.ID] = true
 	}
 	for _, k := range keys {
-		if !there[schemas.NewRowID(r.Namespace, schemas.Users, k.Key)] {
+		if !there[r.userID(k.Key)] {
 			return nil, &ui.Failure{Code: ui.Refused, Err: fmt.Errorf("%s: no user with the legacy key %q was ever confirmed in target %s", k.At, k.Key, r.TargetName),
 				Next: "check the key, or whether a run loaded it: `parallelrun runs show`"}
 		}

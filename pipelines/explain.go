@@ -58,6 +58,7 @@ type explaining struct {
 	plan    *load.Manifest
 	profile schemas.TargetProfile
 	rules   *transform.Explainer
+	aliases *transform.Aliases
 
 	legacy, desired, observed *snapshots.Snapshot
 	base                      load.Snapshot
@@ -200,7 +201,10 @@ func (x *explaining) openRules(ctx context.Context) error {
 	if changed {
 		x.note("the mapping has changed since; places and expressions are those that run %s was started with", x.rec.ID)
 	}
-	x.rules = transform.NewExplainer(m, tables, x.rec.Namespace, x.profile)
+	if x.aliases, err = x.aliasesOf(ctx, x.rec); err != nil {
+		return fmt.Errorf("aliases as run %s had them: %w", x.rec.ID, err)
+	}
+	x.rules = transform.NewExplainer(m, tables, x.rec.Namespace, x.profile, x.aliases)
 	return nil
 }
 
@@ -261,7 +265,9 @@ func (x *explaining) findLegacy(ctx context.Context, table, key string) error {
 	t := x.rules.Row(table, *row)
 	x.traces = append(x.traces, t)
 	for _, c := range t.Candidates() {
-		x.entities = append(x.entities, foundRow{c.Entity, c.Key, c.ID, c})
+		f := foundRow{c.Entity, c.Key, c.ID, c}
+		x.throughAlias(&f)
+		x.entities = append(x.entities, f)
 	}
 	return x.findMerged(ctx)
 }
@@ -277,7 +283,11 @@ func (x *explaining) findEntity(ctx context.Context, entity, key string) error {
 	if entity == schemas.Memberships || entity == schemas.Credentials {
 		return x.findDependent(ctx, entity, key)
 	}
-	found := foundRow{entity: entity, key: key, id: schemas.NewRowID(x.rec.Namespace, entity, key)}
+	key, err := x.rowKey(ctx, entity, key)
+	if err != nil {
+		return err
+	}
+	found := foundRow{entity: entity, key: key, id: x.rowID(entity, key)}
 	if err := x.findOrigin(ctx, &found); err != nil {
 		return err
 	}
@@ -293,6 +303,30 @@ func (x *explaining) findEntity(ctx context.Context, entity, key string) error {
 	}
 	x.entities = append(x.entities, found)
 	return x.findMerged(ctx)
+}
+
+// rowID is the row id of a row of an entity, by the row's own key.
+func (x *explaining) rowID(entity, key string) schemas.RowID {
+	return schemas.NewRowID(x.rec.Namespace, entity, key)
+}
+
+// rowKey is the key of the row that a key means: its own row where there is one,
+// else the one that an alias leads to.
+func (x *explaining) rowKey(ctx context.Context, entity, key string) (string, error) {
+	row := x.aliases.RowKey(entity, key)
+	if row == key {
+		return key, nil
+	}
+	own, err := x.anywhere(ctx, entity, x.rowID(entity, key))
+	if err != nil {
+		return "", err
+	}
+	place := x.aliases.Places(entity, row)[0]
+	if own {
+		x.note("in legacy the key %s means another row now (%s): `parallelrun explain %s %s` shows that", key, place, entity, row)
+		return key, nil
+	}
+	return row, nil
 }
 
 // login splits username=... and email=...
@@ -337,8 +371,7 @@ func (x *explaining) findDependent(ctx context.Context, entity, key string) erro
 		if i < len(key) && key[i] != '/' {
 			continue
 		}
-		id := schemas.NewRowID(x.rec.Namespace, schemas.Users, key[:i])
-		known, err := x.anywhere(ctx, schemas.Users, id)
+		known, err := x.anywhere(ctx, schemas.Users, x.rowID(schemas.Users, key[:i]))
 		if err != nil {
 			return err
 		}
@@ -381,11 +414,12 @@ func (x *explaining) findOrigin(ctx context.Context, f *foundRow) error {
 	}
 	origins := x.rules.SourceTables(f.entity)
 	for _, o := range origins {
-		row, err := get(ctx, x.legacy, o.Table, x.legacyID(o.Table, f.key))
+		row, err := x.legacyRow(ctx, o.Table, *f)
 		if err != nil {
 			return err
 		}
 		if row != nil && (take(o.Table, *row) || !o.Computed) && f.candidate != nil {
+			x.throughAlias(f)
 			return nil
 		}
 	}
@@ -400,17 +434,42 @@ func (x *explaining) findOrigin(ctx context.Context, f *foundRow) error {
 			return err
 		}
 		if len(row) > 0 && take(o.Table, row[0]) {
+			x.throughAlias(f)
 			return nil
 		}
 	}
 	return x.noRule(ctx, f, origins)
 }
 
+// throughAlias notes that a row came by an alias.
+func (x *explaining) throughAlias(f *foundRow) {
+	c := f.candidate
+	if c == nil || c.LegacyKey == c.Key {
+		return
+	}
+	what := fmt.Sprintf("legacy has this row as %s; ", c.LegacyKey)
+	if former, again := transform.FormerKey(c.Key); again && x.aliases.RowKey(f.entity, former) == c.Key {
+		what = fmt.Sprintf("the key %s came back as another person, this one; ", former)
+	}
+	x.note("%sits alias leads to %s %s (%s), so that the row id stays", what, f.entity, c.Key, strings.Join(x.aliases.Places(f.entity, c.Key), ", "))
+}
+
+// legacyRow finds the row of a legacy table that has the key of an entity's row,
+// or one whose alias leads to it.
+func (x *explaining) legacyRow(ctx context.Context, table string, f foundRow) (*schemas.Row, error) {
+	for _, key := range x.aliases.LegacyKeys(f.entity, f.key) {
+		if row, err := get(ctx, x.legacy, table, x.legacyID(table, key)); err != nil || row != nil {
+			return row, err
+		}
+	}
+	return nil, nil
+}
+
 // noRule takes the row that has the key but that no rule makes a row of the
 // entity from.
 func (x *explaining) noRule(ctx context.Context, f *foundRow, origins []transform.SourceTable) error {
 	for _, o := range origins {
-		row, err := get(ctx, x.legacy, o.Table, x.legacyID(o.Table, f.key))
+		row, err := x.legacyRow(ctx, o.Table, *f)
 		if err != nil {
 			return err
 		}

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/parallelrun/parallelrun/internal/mask"
 	"github.com/parallelrun/parallelrun/load"
 	"github.com/parallelrun/parallelrun/schemas"
 )
@@ -266,10 +267,18 @@ func (x *explaining) foreign(ctx context.Context, sn load.Snapshot, f foundRow, 
 	if err != nil || row == nil {
 		return err
 	}
-	shape := load.ForeignAccountsTable()
+	shape, _ := sn.Table(load.ForeignAccounts)
 	text := func(column string) string {
-		s, _ := row.Values[shape.Column(column)].(string)
+		i := shape.Column(column)
+		if i < 0 { // of an older snapshot
+			return ""
+		}
+		s, _ := row.Values[i].(string)
 		return s
+	}
+	if rule := text("rule"); rule != "" {
+		out.InTheWay = fmt.Sprintf("nobody's account %s agreed in %s: adopted by that rule, if nothing speaks against it", mask.Value(text("username")), rule)
+		return nil
 	}
 	out.InTheWay = foreignText(text("match"), text("username"), text("email"))
 	return nil

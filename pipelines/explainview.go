@@ -571,5 +571,5 @@ func (x *explaining) rejectedDependents(ctx context.Context, user schemas.RowID)
 
 // foreignText describes an account in the way, which is somebody else's.
 func foreignText(match, username, email string) string {
-	return fmt.Sprintf("an account that is nobody's has the same %s (username %s, e-mail %s)", match, mask.Value(username), mask.Value(email))
+	return fmt.Sprintf("another account has the same %s (username %s, e-mail %s)", match, mask.Value(username), mask.Value(email))
 }

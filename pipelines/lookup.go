@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/parallelrun/parallelrun/extract"
@@ -26,6 +28,13 @@ type LookedUp struct {
 	// Unmapped: what was extracted has their row, but no rule yields a user of
 	// it any more.
 	Unmapped Keys `json:"unmapped"`
+	// Forgotten: the key came back as these people, and the decision that said so
+	// is gone.
+	Forgotten Keys `json:"forgotten"`
+	// Misled: an alias says that the key is another now, which no extraction had.
+	Misled Keys `json:"misled"`
+	// Strayed: an alias makes their row another's, which the target never had.
+	Strayed Keys `json:"strayed"`
 	// Unasked could not be looked up in the source, and Why.
 	Unasked int64  `json:"unasked,omitempty"`
 	Why     string `json:"why,omitempty"`
@@ -80,6 +89,15 @@ func (l *LookedUp) problems() (lines []string) {
 	if l.Unmapped.Count > 0 {
 		lines = append(lines, fmt.Sprintf("users: %d would be disabled as gone whose row is in legacy, but no rule of the mapping yields them any more (%s)", l.Unmapped.Count, &l.Unmapped))
 	}
+	if l.Forgotten.Count > 0 {
+		lines = append(lines, fmt.Sprintf("users: %d would be disabled as gone who are the new holders of keys that came back, and no decision says so any more (%s)", l.Forgotten.Count, &l.Forgotten))
+	}
+	if l.Misled.Count > 0 {
+		lines = append(lines, fmt.Sprintf("users: %d would be disabled as gone whose alias leads from a key that legacy does not have, nor had at the last load (%s)", l.Misled.Count, &l.Misled))
+	}
+	if l.Strayed.Count > 0 {
+		lines = append(lines, fmt.Sprintf("users: %d would be disabled as gone because an alias makes their row that of an old key which the target never had (%s)", l.Strayed.Count, &l.Strayed))
+	}
 	return lines
 }
 
@@ -101,13 +119,22 @@ func (e *StillThereError) Hint() string {
 	if e.Found.Lost.Count > 0 {
 		return "the source changed or was not whole when it was read: start a new run with `parallelrun run`"
 	}
+	if e.Found.Forgotten.Count > 0 {
+		return "put the decisions with `take: new` back into the file of decisions"
+	}
+	if e.Found.Misled.Count > 0 {
+		return "correct the new keys there; of people who have left, take the lines out"
+	}
+	if e.Found.Strayed.Count > 0 {
+		return "correct the old keys there, or take the lines out"
+	}
 	return fmt.Sprintf("mend the rules, or exclude these rows by name (who is excluded stays as it is); if they shall be disabled, `parallelrun load %s --apply --override-brake \"the reason\"`", e.Run)
 }
 
 // err is what stops the run; nil-safe. An override stands for a mapping that is
 // meant, never for an extraction that lost rows.
 func (l *LookedUp) err(run string, overridden bool) error {
-	if l == nil || l.Lost.Count == 0 && (l.Unmapped.Count == 0 || overridden) {
+	if l == nil || l.Lost.Count == 0 && (l.Unmapped.Count+l.Forgotten.Count+l.Misled.Count+l.Strayed.Count == 0 || overridden) {
 		return nil
 	}
 	return &StillThereError{Run: run, Found: *l}
@@ -131,7 +158,17 @@ func (r *Runner) lookUp(ctx context.Context, m *load.Manifest) (*LookedUp, error
 	if err != nil {
 		return nil, err
 	}
-	l := &lookup{r: r, legacy: legacy, origins: r.Mapping.Origins(schemas.Users), room: r.Memory / 8}
+	var before *snapshots.Snapshot
+	if was, _, ok := r.lastLoaded(st); ok {
+		if before, err = r.open(ctx, was); err != nil {
+			return nil, err
+		}
+	}
+	base, err := r.base(ctx)
+	if err != nil {
+		return nil, err
+	}
+	l := &lookup{r: r, legacy: legacy, before: before, base: base, origins: r.Mapping.Origins(schemas.Users), room: r.Memory / 8}
 	for _, rg := range m.Ranges {
 		if rg.Section != load.SectionUsers && rg.Section != load.SectionTakeovers {
 			continue
@@ -157,6 +194,8 @@ func (r *Runner) lookUp(ctx context.Context, m *load.Manifest) (*LookedUp, error
 type lookup struct {
 	r       *Runner
 	legacy  *snapshots.Snapshot
+	before  *snapshots.Snapshot // of the last load; nil: there was none
+	base    *snapshots.Snapshot // nil: none
 	origins []transform.Origin
 	keys    []string
 	room    int64 // bytes left for keys
@@ -183,16 +222,19 @@ func (l *lookup) add(ctx context.Context, ops []load.Operation) error {
 	return nil
 }
 
-// where a key was found.
-type whereabouts struct{ extracted, now bool }
-
+// batch looks up the keys that were taken.
 func (l *lookup) batch(ctx context.Context) error {
 	if len(l.keys) == 0 {
 		return nil
 	}
 	at := make(map[string]*whereabouts, len(l.keys))
+	all, newest := sought{}, sought{}
 	for _, k := range l.keys {
 		at[k] = &whereabouts{}
+		l.seek(k, at[k], all, newest)
+		if err := l.stray(ctx, k, at[k]); err != nil {
+			return err
+		}
 	}
 	why := ""
 	for _, o := range l.origins {
@@ -200,10 +242,13 @@ func (l *lookup) batch(ctx context.Context) error {
 			why = fmt.Sprintf("rule %s makes keys of its own, which the source does not know", o.Rule)
 			continue
 		}
-		if err := l.inExtract(ctx, o.Table, at); err != nil {
+		if err := l.inSnapshot(ctx, l.legacy, o.Table, all, func(w *whereabouts) { w.extracted = true }); err != nil {
 			return err
 		}
-		err := l.inSource(ctx, o.Table, at)
+		if err := l.inSnapshot(ctx, l.before, o.Table, newest, func(w *whereabouts) { w.before = true }); err != nil {
+			return err
+		}
+		err := l.inSource(ctx, o.Table, all)
 		if errors.Is(err, errCantAsk) {
 			why = err.Error()
 		} else if err != nil {
@@ -219,10 +264,16 @@ func (l *lookup) settle(at map[string]*whereabouts, why string) {
 	for _, k := range l.keys {
 		l.found.Asked++
 		switch w := at[k]; {
+		case w.again && (w.extracted || w.now):
+			l.found.Forgotten.add(k)
+		case w.strayed != "":
+			l.found.Strayed.add(w.strayed)
 		case w.extracted:
 			l.found.Unmapped.add(k)
 		case w.now:
 			l.found.Lost.add(k)
+		case w.aliased != "" && !w.before:
+			l.found.Misled.add(w.aliased)
 		case why != "":
 			l.found.Unasked++
 			l.found.Why = why
@@ -233,21 +284,24 @@ func (l *lookup) settle(at map[string]*whereabouts, why string) {
 	l.keys = l.keys[:0]
 }
 
-// inExtract looks into the snapshot that this run made of the source.
-func (l *lookup) inExtract(ctx context.Context, table string, at map[string]*whereabouts) error {
-	if _, ok := l.legacy.Table(table); !ok {
+// inSnapshot looks into a snapshot that a run made of the source; nil: none.
+func (l *lookup) inSnapshot(ctx context.Context, sn *snapshots.Snapshot, table string, keys sought, found func(*whereabouts)) error {
+	if sn == nil || len(keys) == 0 {
 		return nil
 	}
-	ids := make(map[schemas.RowID]string, len(at))
-	for k := range at {
+	if _, ok := sn.Table(table); !ok {
+		return nil
+	}
+	ids := make(map[schemas.RowID]string, len(keys))
+	for k := range keys {
 		ids[schemas.LegacyRowID(l.r.Namespace, table, k)] = k
 	}
-	for e, err := range l.legacy.Index(ctx, table) {
+	for e, err := range sn.Index(ctx, table) {
 		if err != nil {
 			return err
 		}
-		if k, ok := ids[e.ID]; ok {
-			at[k].extracted = true
+		for _, w := range keys[ids[e.ID]] {
+			found(w)
 		}
 	}
 	return nil
@@ -256,7 +310,7 @@ func (l *lookup) inExtract(ctx context.Context, table string, at map[string]*whe
 var errCantAsk = errors.New("this kind of source can't be asked for single rows")
 
 // inSource asks the source itself, as it is now.
-func (l *lookup) inSource(ctx context.Context, table string, at map[string]*whereabouts) error {
+func (l *lookup) inSource(ctx context.Context, table string, keys sought) error {
 	src, ok := l.r.Source.(extract.Lookup)
 	if !ok {
 		return errCantAsk
@@ -270,9 +324,9 @@ func (l *lookup) inSource(ctx context.Context, table string, at map[string]*wher
 	if shape == nil {
 		return fmt.Errorf("look up absent users: the source has no table %q", table)
 	}
-	ask := make([]string, 0, len(at))
-	for _, k := range l.keys {
-		if !at[k].extracted {
+	ask := make([]string, 0, len(keys))
+	for _, k := range slices.Sorted(maps.Keys(keys)) {
+		if slices.ContainsFunc(keys[k], func(w *whereabouts) bool { return !w.extracted }) {
 			ask = append(ask, k)
 		}
 	}
@@ -281,7 +335,7 @@ func (l *lookup) inSource(ctx context.Context, table string, at map[string]*wher
 	}
 	return src.Get(ctx, table, ask, func(b extract.Batch) error {
 		for i := range int(b.Record.NumRows()) {
-			if w := at[shape.RowAt(b.Record, i).Key]; w != nil {
+			for _, w := range keys[shape.RowAt(b.Record, i).Key] {
 				w.now = true
 			}
 		}

@@ -20,8 +20,8 @@ type Observed struct {
 }
 
 // observe looks at every user in reach that is desired or was confirmed before,
-// and at all organizations, departments and groups.
-func (r *Runner) observe(ctx context.Context, run string, desired snapshots.Digest, reach load.Reach, profile schemas.TargetProfile) (*Observed, error) {
+// and at all organizations, departments and groups. A restore adopts nobody.
+func (r *Runner) observe(ctx context.Context, run string, desired snapshots.Digest, reach load.Reach, profile schemas.TargetProfile, restores bool) (*Observed, error) {
 	want, err := r.openOrEmpty(ctx, desired)
 	if err != nil {
 		return nil, err
@@ -35,7 +35,10 @@ func (r *Runner) observe(ctx context.Context, run string, desired snapshots.Dige
 	if err != nil {
 		return nil, err
 	}
-	in.Users = load.Adopting(load.Probes(ctx, r.Target, orEmpty(base), want, reach), decisions)
+	if !restores {
+		in.Adopt = AdoptRulesOf(r.Config)
+	}
+	in.Users = load.Adopting(load.Probes(ctx, r.Target, orEmpty(base), want, reach, in.Adopt), decisions)
 	parents := known(desired)
 	if base != nil {
 		parents = append(parents, base.Digest())

@@ -50,6 +50,12 @@ func Open(ctx context.Context, c *config.Config, o OpenOptions) (_ *Runner, err 
 	if r.Waves, err = LoadWaves(c, name, m); err != nil {
 		return nil, err
 	}
+	if err = AdoptRulesOf(m).Check(); err != nil {
+		return nil, err
+	}
+	if err = r.openAliases(); err != nil {
+		return nil, err
+	}
 	if r.Inputs, err = inputs(c, m, r.Mapping); err != nil {
 		return nil, err
 	}
@@ -73,7 +79,10 @@ func OpenStored(c *config.Config, s *snapshots.Store, o OpenOptions) (*Runner, e
 	}
 	r := newRunner(c, name, m, o)
 	r.Store = s
-	r.Waves, err = LoadWaves(c, name, m)
+	if r.Waves, err = LoadWaves(c, name, m); err != nil {
+		return r, err
+	}
+	err = r.openAliases()
 	return r, err
 }
 
@@ -124,6 +133,13 @@ func inputs(c *config.Config, of config.Migration, m *transform.Mapping) ([]Inpu
 			return nil, fmt.Errorf("keys of wave %s: %w", w.Name, err)
 		}
 		out = append(out, Input{Name: "waves/" + w.Name + ".keys", Data: data})
+	}
+	if of.Aliases != "" {
+		data, err := os.ReadFile(of.Aliases)
+		if err != nil {
+			return nil, fmt.Errorf("aliases: %w", err)
+		}
+		out = append(out, aliasesInput(of.Aliases, data))
 	}
 	files := m.Files()
 	for _, name := range slices.Sorted(maps.Keys(files)) {

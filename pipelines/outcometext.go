@@ -49,6 +49,7 @@ func (o *Outcome) text(p *ui.Page, full bool) {
 		o.textRemarks(p)
 		o.textRejects(p)
 	}
+	o.textAliases(p)
 	o.textFound(p)
 	if o.Planned != nil && len(o.Planned.Complete) > 0 {
 		p.Blank()
@@ -178,6 +179,22 @@ func (o *Outcome) textRemarks(p *ui.Page) {
 	p.Line("remarks on rows that stand")
 	for _, m := range r.Remarks {
 		p.Line("  %s  %s.%s: %s", ui.Count(m.Rows), m.Entity, m.Field, m.Text)
+	}
+}
+
+func (o *Outcome) textAliases(p *ui.Page) {
+	r := o.Report()
+	if r == nil || r.Aliases == nil || r.Aliases.Listed == 0 {
+		return
+	}
+	a := r.Aliases
+	p.Blank()
+	p.Line("aliases of keys: %s of %s used", ui.Count(a.Used), ui.Count(a.Listed))
+	for _, u := range a.Unused {
+		p.Line("  %s: legacy has no %s row with the key %s", u.Place, u.Entity, u.Key)
+	}
+	if n := a.Listed - a.Used - int64(len(a.Unused)); n > 0 {
+		p.Line("  and %s more", ui.Count(n))
 	}
 }
 

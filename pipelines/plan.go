@@ -123,6 +123,16 @@ func (r *Runner) planInput(ctx context.Context, rec Record, desired, observed sn
 	return in, parents, nil
 }
 
+// AdoptRulesOf are a configuration's rules of adoption as observation takes
+// them.
+func AdoptRulesOf(m config.Migration) load.AdoptRules {
+	var out load.AdoptRules
+	for _, r := range m.Adopt {
+		out = append(out, r.Match)
+	}
+	return out
+}
+
 // OwnershipOf is a configuration's ownership as the planner takes it.
 func OwnershipOf(m config.Migration) load.Ownership {
 	out := load.Ownership{Default: load.Owner(m.Ownership.Default)}

@@ -100,7 +100,7 @@ func (r *Runner) reachedSamples(ctx context.Context, rec Record, assigned *Assig
 	}
 	var out LoginSamples
 	for _, s := range samples {
-		wave, taken := waveOf[r.userID(s)]
+		wave, taken := waveOf[r.userID(s.key).String()]
 		if taken && slices.Contains(rec.Waves, wave) || !taken && rec.Sweep {
 			out = append(out, s)
 		}
@@ -108,15 +108,11 @@ func (r *Runner) reachedSamples(ctx context.Context, rec Record, assigned *Assig
 	return out, nil
 }
 
-func (r *Runner) userID(s loginSample) string {
-	return schemas.NewRowID(r.Namespace, schemas.Users, s.key).String()
-}
-
 // sampled are the row ids of the samples' users.
 func (r *Runner) sampled(samples LoginSamples) map[string]bool {
 	out := make(map[string]bool, len(samples))
 	for _, s := range samples {
-		out[r.userID(s)] = true
+		out[r.userID(s.key).String()] = true
 	}
 	return out
 }
@@ -142,9 +138,9 @@ func (r *Runner) provable(ctx context.Context, base *snapshots.Snapshot, samples
 	var schemes []string
 	var known []load.LoginSample
 	for _, s := range samples {
-		id := r.userID(s)
-		username, there := usernames[id]
-		algorithm, has := algorithms[id]
+		id := r.userID(s.key)
+		username, there := usernames[id.String()]
+		algorithm, has := algorithms[id.String()]
 		if !there || !has {
 			continue
 		}
@@ -156,7 +152,7 @@ func (r *Runner) provable(ctx context.Context, base *snapshots.Snapshot, samples
 			schemes = append(schemes, s.scheme)
 		}
 		known = append(known, load.LoginSample{
-			ID: schemas.NewRowID(r.Namespace, schemas.Users, s.key), Key: s.key, Username: username, Password: []byte(s.password), Scheme: s.scheme,
+			ID: id, Key: s.key, Username: username, Password: []byte(s.password), Scheme: s.scheme,
 		})
 	}
 	return func(yield func(load.LoginSample, error) bool) {

@@ -162,6 +162,11 @@ func (r *Runner) goOn(ctx context.Context, rec Record, o RunOptions) (*Outcome, 
 
 // prepare takes a run to its stored plan. Nothing of it writes to the target.
 func (r *Runner) prepare(ctx context.Context, e Engine, rec Record, profile schemas.TargetProfile, out *Outcome) error {
+	if rec.Restore == nil {
+		if err := AdoptRulesOf(r.Config).CheckProfile(&profile); err != nil {
+			return err
+		}
+	}
 	desired, err := r.desired(ctx, e, rec, profile, out)
 	if err != nil {
 		return err
@@ -176,7 +181,7 @@ func (r *Runner) prepare(ctx context.Context, e Engine, rec Record, profile sche
 	}
 	observed, plan := &Observed{}, &Plan{}
 	if err := out.step(ctx, e, stepObserve, observed, func(ctx context.Context) (any, error) {
-		return r.observe(ctx, rec.ID, desired, reach, profile)
+		return r.observe(ctx, rec.ID, desired, reach, profile, rec.Restore != nil)
 	}); err != nil {
 		return err
 	}

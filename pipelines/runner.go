@@ -29,6 +29,8 @@ type Runner struct {
 	Store   *snapshots.Store
 	Source  extract.Source
 	Mapping *transform.Mapping
+	// Aliases lead from keys that changed in the source to their rows; nil: none.
+	Aliases *transform.Aliases
 	// Waves are the compiled rules of the migration's waves; nil: it has none.
 	Waves  *waves.Selection
 	Target load.Target

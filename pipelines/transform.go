@@ -36,7 +36,7 @@ func (r *Runner) transform(ctx context.Context, run string, legacy snapshots.Dig
 	step := r.Progress.Step("transform", total, "rows")
 	defer step.End()
 	in := transform.Input{
-		Legacy: legacyRows{from}, Mapping: r.Mapping, Profile: profile, Namespace: r.Namespace,
+		Legacy: legacyRows{from}, Mapping: r.Mapping, Profile: profile, Namespace: r.Namespace, Aliases: r.Aliases,
 		Memory: r.Memory / 2, TempDir: r.TempDir, Workers: r.Workers,
 		Progress: func(_ string, rows int64) { step.Set(rows, total) },
 	}

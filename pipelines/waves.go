@@ -155,7 +155,7 @@ func (r *Runner) assign(ctx context.Context, in assignInput) (*Assigned, error) 
 // decide streams everybody past the rules, or past a list. A nil writer only
 // counts.
 func (r *Runner) decide(ctx context.Context, rules *waves.Selection, in assignInput, desired, previous *snapshots.Snapshot, w waves.RowWriter) (*waves.Report, error) {
-	input := waves.Input{Namespace: r.Namespace, Run: in.run, Hand: in.hand, Memory: r.Memory / 2, TempDir: r.TempDir}
+	input := waves.Input{Namespace: r.Namespace, RowKey: r.Aliases.RowKey, Run: in.run, Hand: in.hand, Memory: r.Memory / 2, TempDir: r.TempDir}
 	if previous != nil { // a nil *Snapshot would not be a nil Snapshot
 		input.Previous = previous
 	}

@@ -1,5 +1,7 @@
 package schemas
 
+import "slices"
+
 // Support says what a target does with a column.
 type Support string
 
@@ -52,6 +54,13 @@ type TargetProfile struct {
 	// AttributeRules are what the profile asks of declared attributes, by name.
 	AttributeRules map[string]AttributeRule
 
+	// SelfEdited are declared attributes that people may set on their own
+	// accounts; SelfEditsUndeclared says that they may set others too.
+	SelfEdited          []string
+	SelfEditsUndeclared bool
+	// SelfRegistration: people may make accounts for themselves.
+	SelfRegistration bool
+
 	// ReservedAttributes are names that the dialect uses itself.
 	ReservedAttributes []string
 	// RequiredActions lists the names that the target knows.
@@ -62,6 +71,14 @@ type TargetProfile struct {
 	// Remarks are what an operator should know of the target before a run, one
 	// sentence each; none of it stops the run.
 	Remarks []string
+}
+
+// SelfEdits says whether people may set an attribute of their own accounts.
+func (p *TargetProfile) SelfEdits(attribute string) bool {
+	if slices.Contains(p.DeclaredAttributes, attribute) {
+		return slices.Contains(p.SelfEdited, attribute)
+	}
+	return p.SelfEditsUndeclared
 }
 
 // AttributeRule is what a target's user profile asks of one attribute, for

@@ -7,12 +7,15 @@ import (
 // candidate is a row that a rule made, before it is known to stand. References
 // are legacy values still.
 type candidate struct {
-	rule    *rule
-	id      schemas.RowID
-	key     string
-	source  int           // legacy table, by index of the run's sources
-	origin  schemas.RowID // the legacy row
-	primary bool          // its fate is the class of the legacy row
+	rule *rule
+	id   schemas.RowID
+	key  string
+	// legacyKey is the key that legacy has; empty for rows that no source row
+	// stands behind.
+	legacyKey string
+	source    int           // legacy table, by index of the run's sources
+	origin    schemas.RowID // the legacy row
+	primary   bool          // its fate is the class of the legacy row
 	// excluded names the rule that left the row out.
 	excluded string
 	failures []failure
@@ -58,6 +61,9 @@ const (
 	markChanged
 	markEncoded
 )
+
+// aliased says that an alias led to the row's key.
+func (c *candidate) aliased() bool { return c.legacyKey != "" && c.legacyKey != c.key }
 
 func (c *candidate) fail(rule, field, message string) {
 	c.failures = append(c.failures, failure{rule, field, message})

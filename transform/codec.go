@@ -80,6 +80,7 @@ func (e *encoder) candidate(c *candidate) {
 	e.byte(c.rule.kind())
 	e.id(c.id)
 	e.text(c.key)
+	e.text(c.legacyKey)
 	e.uint(uint64(c.source))
 	e.id(c.origin)
 	e.bool(c.primary)
@@ -235,6 +236,7 @@ func (d *decoder) candidate() *candidate {
 	}
 	c.id = d.id()
 	c.key = d.text()
+	c.legacyKey = d.text()
 	c.source = int(d.uint())
 	c.origin = d.id()
 	c.primary = d.bool()

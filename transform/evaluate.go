@@ -18,7 +18,8 @@ type evaluator struct {
 	m         *Mapping
 	namespace string
 	lowerCase bool
-	trace     *tracer // nil but for an Explainer
+	aliases   *aliasUse // nil: none
+	trace     *tracer   // nil but for an Explainer
 }
 
 // sourceTable is one legacy table of a run.
@@ -160,7 +161,8 @@ func (ev *evaluator) nested(src *sourceTable, r *rule, v *rowView) []*candidate 
 	return out
 }
 
-// identify sets the key, and the row id where it does not hang on a user.
+// identify sets the key, which may be an alias of the row's, and the row id
+// where it does not hang on a user.
 func (ev *evaluator) identify(c *candidate, v *rowView) {
 	c.key = v.row.Key
 	if c.rule.key != nil {
@@ -175,6 +177,7 @@ func (ev *evaluator) identify(c *candidate, v *rowView) {
 			c.key = s
 		}
 	}
+	c.legacyKey, c.key = c.key, ev.aliases.rowKey(c.rule.entity.name, c.key)
 	c.id = schemas.NewRowID(ev.namespace, c.rule.entity.name, c.key)
 }
 

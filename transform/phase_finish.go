@@ -83,7 +83,7 @@ func (r *run) userTasks(ctx context.Context, chunks chan<- []userTask) error {
 		}
 		if n := len(chunk); n > 0 && bytes.Equal(chunk[n-1].key[:16], task.key[:16]) {
 			task.again = true
-			if task.key[16] == 0 { // those not excluded come first
+			if !isExcluded(task.key) { // those not excluded come first
 				chunk[n-1].duplicate, task.duplicate = true, true
 			}
 		}
@@ -148,7 +148,7 @@ func (f *finisher) user(ctx context.Context, task userTask) error {
 		return err
 	}
 	if task.duplicate {
-		c.fail(RuleDuplicateKey, "key", "another source row has the same key: correct the key expression, exclude one, or correct the source")
+		c.fail(RuleDuplicateKey, "key", f.in.Aliases.sameKey(schemas.Users, c.key))
 	}
 	direct, dependents, err := f.apply(c, task.events)
 	if err != nil {

@@ -82,7 +82,7 @@ func (a *answers) add(rec extsort.Record) {
 	a.list = append(a.list, x)
 }
 
-func (a answer) excluded() bool { return a.userKey[16] == 1 }
+func (a answer) excluded() bool { return isExcluded(a.userKey) }
 
 // find returns the user that answers; several is true when there are two. An
 // excluded user answers only where no other does.

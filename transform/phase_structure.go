@@ -349,11 +349,15 @@ func (r *run) reject(ctx context.Context, c *candidate, failures []failure, agai
 		class, f = ClassExcluded, fateExcluded
 		failures = []failure{{c.excluded, "", "left out by the mapping's rule " + c.excluded}}
 	}
-	id := c.id
-	if again {
+	id, key := c.id, c.key
+	switch {
+	case again && c.aliased():
+		// The row that its own key would have is not gone either.
+		id, key = schemas.NewRowID(r.in.Namespace, c.rule.entity.name, c.legacyKey), c.legacyKey
+	case again:
 		id = schemas.NewRowID(r.in.Namespace, schemas.RejectedTable(c.rule.entity.name), c.key+"\x00"+c.origin.String()+"\x00"+c.rule.name)
 	}
 	t.settled(c, f)
-	t.failed(c.rule.entity.id, class, id, c.key, failures)
-	return r.out.failed(ctx, c.rule.entity.name, class, c.rule.from.Name, id, c.key, failures)
+	t.failed(c.rule.entity.id, class, id, key, failures)
+	return r.out.failed(ctx, c.rule.entity.name, class, c.rule.from.Name, id, key, failures)
 }

@@ -80,7 +80,7 @@ func (c *candidate) give(column string, v any) {
 // templateUnit is a template's place among its like; the row stays with it.
 func templateUnit(c *candidate) *unit {
 	u := &unit{entity: departmentTemplateEntity, id: c.id, origin: c.origin, rule: c.rule, key: c.key, name: c.text("name"),
-		parentValue: c.parent, lookups: c.lookups, parent: none, organization: none, excluded: c.excluded, failures: c.failures, blueprint: c}
+		parentValue: c.parent, lookups: c.lookups, parent: none, organization: none, excluded: c.excluded, flags: c.flags(), failures: c.failures, blueprint: c}
 	c.lookups, c.failures = nil, nil
 	return u
 }

@@ -11,15 +11,31 @@ import (
 	"github.com/parallelrun/parallelrun/schemas"
 )
 
-// userKey orders users by row id, those that count before excluded ones, and
-// tells two candidates with one row id apart.
-func userKey(c *candidate) []byte {
-	k := slices.Clone(c.id[:])
-	if c.excluded == "" {
-		k = append(k, 0)
-	} else {
-		k = append(k, 1)
+// Flags of the order of candidates with one row id: excluded ones come last,
+// those that came by an alias after those whose own key it is.
+const (
+	flagAliased  byte = 1
+	flagExcluded byte = 2
+)
+
+// isExcluded reads the flag out of a user key.
+func isExcluded(userKey []byte) bool { return userKey[len(schemas.RowID{})]&flagExcluded != 0 }
+
+// flags are those of a candidate.
+func (c *candidate) flags() (f byte) {
+	if c.aliased() {
+		f |= flagAliased
 	}
+	if c.excluded != "" {
+		f |= flagExcluded
+	}
+	return f
+}
+
+// userKey orders users by row id and flags, and tells two candidates with one
+// row id apart.
+func userKey(c *candidate) []byte {
+	k := append(slices.Clone(c.id[:]), c.flags())
 	k = append(k, c.origin[:]...)
 	return binary.BigEndian.AppendUint16(k, uint16(c.rule.index))
 }

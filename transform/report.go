@@ -16,6 +16,8 @@ type Report struct {
 	LeftOut  []LeftOut     `json:"left_out"`
 	Remarks  []Remark      `json:"remarks,omitempty"`
 	Rules    []RuleCount   `json:"rules"`
+	// Aliases is what became of the aliases; nil: there are none.
+	Aliases *AliasUse `json:"aliases,omitempty"`
 	// Spilled is how many bytes went to (sealed) spill files.
 	Spilled int64 `json:"spilled_bytes"`
 }

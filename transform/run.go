@@ -36,6 +36,8 @@ type Input struct {
 	Keyring Keyring
 	// Namespace is the source's, fixed at the first commit.
 	Namespace string
+	// Aliases lead from keys that changed in legacy to their rows; nil: none.
+	Aliases *Aliases
 	// Memory bounds joins and sorts; zero is 128 MiB.
 	Memory int64
 	// TempDir takes the sealed spill files; empty is the system's.
@@ -66,6 +68,7 @@ func Run(ctx context.Context, in Input, out RowWriter) (*Report, error) {
 	}
 	report := r.totals.report(r.out)
 	report.Spilled = r.spilled()
+	report.Aliases = r.ev.aliases.report()
 	report.addTemplates(r)
 	if err := report.Check(); err != nil {
 		return nil, err
@@ -131,7 +134,8 @@ type run struct {
 
 func newRun(in Input, out RowWriter) *run {
 	r := &run{in: in, out: newCountingWriter(out), ck: newChecker(in.Profile), spills: newSpills(in.Memory, in.TempDir)}
-	r.ev = &evaluator{m: in.Mapping, namespace: in.Namespace, lowerCase: in.Profile.LowerCase}
+	r.structure.aliases = in.Aliases
+	r.ev = &evaluator{m: in.Mapping, namespace: in.Namespace, lowerCase: in.Profile.LowerCase, aliases: newAliasUse(in.Aliases)}
 	for i, name := range in.Legacy.Tables() {
 		t, ok := in.Legacy.Table(name)
 		if !ok {

@@ -27,6 +27,7 @@ type unit struct {
 	parent, organization int32 // units; none or unknown
 	again                bool  // a unit before it has the same row id
 	excluded             string
+	flags                byte
 	failures             []failure
 	memberOf             []int32 // groups: the groups that it is a member of
 
@@ -55,7 +56,8 @@ type structure struct {
 	// closures caches, by group, every group that a member of it is in.
 	closures map[int32][]int32
 	// paths finds departments by path, where the mapping asks for it.
-	paths map[placeByPath]int32
+	paths   map[placeByPath]int32
+	aliases *Aliases
 }
 
 type unitLookup struct {
@@ -65,7 +67,7 @@ type unitLookup struct {
 }
 
 func compareUnits(a, b *unit) int {
-	return cmp.Or(cmp.Compare(a.entity, b.entity), a.id.Compare(b.id), cmp.Compare(btoi(a.excluded != ""), btoi(b.excluded != "")),
+	return cmp.Or(cmp.Compare(a.entity, b.entity), a.id.Compare(b.id), cmp.Compare(a.flags, b.flags),
 		a.origin.Compare(b.origin), cmp.Compare(a.rule.index, b.rule.index))
 }
 
@@ -92,7 +94,7 @@ func (r *run) admitStructure(c *candidate) error {
 	}
 	u := &unit{entity: c.rule.entity.id, id: c.id, origin: c.origin, rule: c.rule, key: c.key, name: c.text("name"),
 		parentValue: c.parent, organizationValue: c.organization, lookups: c.lookups, parent: none, organization: none,
-		excluded: c.excluded, failures: c.failures}
+		excluded: c.excluded, flags: c.flags(), failures: c.failures}
 	if u.entity == organizationEntity {
 		u.title = u.name
 		u.name = c.text("alias")
@@ -122,7 +124,7 @@ func (s *structure) index() {
 		if i > 0 && s.units[i-1].id == u.id {
 			u.again = true
 			if u.excluded == "" {
-				const m = "another source row has the same key: correct the key expression, exclude one, or correct the source"
+				m := s.aliases.sameKey(entities[u.entity].name, u.key)
 				for _, x := range s.units[i-1 : i+1] {
 					if !slices.ContainsFunc(x.failures, func(f failure) bool { return f.rule == RuleDuplicateKey }) {
 						x.fail(RuleDuplicateKey, "key", m)

@@ -19,9 +19,9 @@ type Explainer struct {
 }
 
 // NewExplainer explains rows of the given legacy tables. The profile is that of
-// the target of the run.
-func NewExplainer(m *Mapping, tables []schemas.Table, namespace string, profile schemas.TargetProfile) *Explainer {
-	x := &Explainer{ev: &evaluator{m: m, namespace: namespace, lowerCase: profile.LowerCase}, sources: map[string]*sourceTable{}, spare: newTally(len(tables))}
+// the target of the run, the aliases are the run's own.
+func NewExplainer(m *Mapping, tables []schemas.Table, namespace string, profile schemas.TargetProfile, aliases *Aliases) *Explainer {
+	x := &Explainer{ev: &evaluator{m: m, namespace: namespace, lowerCase: profile.LowerCase, aliases: newAliasUse(aliases)}, sources: map[string]*sourceTable{}, spare: newTally(len(tables))}
 	for i, t := range tables {
 		src := &sourceTable{index: i, table: t, rules: m.byTable[t.Name]}
 		for _, l := range m.lookups {
@@ -116,9 +116,12 @@ type Candidate struct {
 	Entity, Rule string
 	ID           schemas.RowID
 	// OtherID is the row id of a rejected row whose own id another row has.
-	OtherID  schemas.RowID
-	Key      string
-	Excluded string // the rule that leaves it out; empty: none
+	OtherID schemas.RowID
+	Key     string
+	// LegacyKey is the key that legacy has; an alias leads from it to Key where
+	// they differ.
+	LegacyKey string
+	Excluded  string // the rule that leaves it out; empty: none
 	// Failures are those of evaluation; checks and joins may add to them.
 	Failures   []Reason
 	Template   string // property template that it is held against
@@ -179,9 +182,12 @@ func (x *Explainer) ruleTrace(tr *tracer, r *rule, takes bool, made []*candidate
 func (x *Explainer) shown(made []*candidate) []*Candidate {
 	out := make([]*Candidate, 0, len(made))
 	for _, c := range made {
-		s := &Candidate{Entity: c.rule.entity.name, Rule: c.rule.name, ID: c.id, Key: c.key, Excluded: c.excluded, MergeKey: c.mergeKey,
+		s := &Candidate{Entity: c.rule.entity.name, Rule: c.rule.name, ID: c.id, Key: c.key, LegacyKey: c.legacyKey, Excluded: c.excluded, MergeKey: c.mergeKey,
 			Prefer: c.rule.merge != nil && c.rule.merge.prefer != nil, References: c.referred(), Rest: c.passedOn(), Marks: c.markNames(), c: c}
 		s.OtherID = schemas.NewRowID(x.ev.namespace, schemas.RejectedTable(s.Entity), c.key+"\x00"+c.origin.String()+"\x00"+c.rule.name)
+		if c.aliased() {
+			s.OtherID = schemas.NewRowID(x.ev.namespace, s.Entity, c.legacyKey)
+		}
 		for _, f := range c.failures {
 			s.Failures = append(s.Failures, Reason{f.rule, f.field, f.message})
 		}

@@ -67,7 +67,7 @@ func (a *app) checkConfig() error {
 		return err
 	}
 	if err == nil {
-		problems = c.Check(config.Checker{Mapping: checkMapping, Waves: checkWaves, Source: checkSource, Ownership: checkOwnership, Identity: checkIdentity})
+		problems = c.Check(config.Checker{Mapping: checkMapping, Waves: checkWaves, Adopt: checkAdopt, Aliases: checkAliases, Source: checkSource, Ownership: checkOwnership, Identity: checkIdentity})
 	}
 	if problems == nil {
 		problems = config.Problems{}

@@ -52,6 +52,8 @@ var exitRules = []exitRule{
 	{ui.Refused, is(config.ErrNoConfig, config.ErrStoreKind, config.ErrLiteralSecret)},
 	{ui.Refused, as[config.Problems]},
 	{ui.Refused, as[*transform.MappingError]},
+	{ui.Refused, as[*transform.AliasError]},
+	{ui.Refused, as[*load.AdoptError]},
 	{ui.Refused, as[*config.UnknownNameError]},
 	{ui.Refused, as[*config.UnresolvedError]},
 	{ui.Refused, as[*config.Problem]},

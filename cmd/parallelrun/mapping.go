@@ -17,6 +17,27 @@ func checkMapping(c *config.Config, _ string, m config.Migration) error {
 	return mappingErr(err)
 }
 
+// checkAdopt asks the planner what it thinks of rules of adoption.
+func checkAdopt(m config.Migration) error { return pipelines.AdoptRulesOf(m).Check() }
+
+// checkAliases reads a migration's aliases. Decisions that can't be read are
+// told as such.
+func checkAliases(m config.Migration) error {
+	_, err := pipelines.LoadAliases(m)
+	if _, decisions := errors.AsType[config.Problems](err); decisions {
+		return nil
+	}
+	errs, ok := errors.AsType[transform.AliasErrors](err)
+	if !ok {
+		return err
+	}
+	var ps config.Problems
+	for _, e := range errs {
+		ps = append(ps, &config.Problem{File: e.File, Line: e.Line, What: e.What, Next: e.Next})
+	}
+	return ps
+}
+
 // checkSource asks a source's own package what it thinks of its configuration.
 func checkSource(s config.Source) error {
 	_, err := pipelines.TablesOf(s)

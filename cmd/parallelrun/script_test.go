@@ -76,7 +76,8 @@ var shortScripts = []string{"drift", "results", "wave-runs"}
 //	sandbox start [state=DIR] [organizations=off]
 //	                              serve a sandbox until the script ends; sets SANDBOX_URL, SANDBOX_REALM, SANDBOX_CLIENT,
 //	                              SANDBOX_SECRET, SANDBOX_PROOF_CLIENT and SANDBOX_PROOF_SECRET
-//	admin METHOD PATH [BODY]      change the sandbox's realm behind our back, as an administrator would
+//	admin METHOD PATH [BODY]      change the sandbox's realm behind our back, as an administrator would; in PATH
+//	                              user:NAME stands for the id of the user of that name
 //	edit USERNAME JSON            change these fields of an account there; attributes key by key
 //	damage DIR                    change one byte in the middle of every file below
 //	signsync [behind=DURATION] STORE TARGET
@@ -235,6 +236,15 @@ func runAdmin(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("usage: admin METHOD PATH [BODY]")
 	}
 	step := contract.Step{Method: args[0], Path: args[1]}
+	if before, name, ok := strings.Cut(args[1], "user:"); ok {
+		name, after, _ := strings.Cut(name, "/")
+		var found []struct{ ID string }
+		ts.Check(json.Unmarshal([]byte(adminDo(ts, contract.Step{Method: "GET", Path: "/users?exact=true&username=" + name})), &found))
+		if len(found) != 1 {
+			ts.Fatalf("%d users %s", len(found), name)
+		}
+		step.Path = strings.TrimSuffix(before+found[0].ID+"/"+after, "/")
+	}
 	if len(args) > 2 {
 		step.Body = args[2]
 	}

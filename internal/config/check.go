@@ -16,6 +16,12 @@ type Checker struct {
 	// Mapping compiles a migration's mapping; nil: not checked. An error that
 	// knows its own place is shown as it is.
 	Mapping func(c *Config, name string, m Migration) error
+	// Adopt checks the rules of adoption; nil: not checked. An error with a method
+	// AdoptRule says which rule it is about.
+	Adopt func(m Migration) error
+	// Aliases reads a migration's aliases with what its decisions add; nil: not
+	// checked.
+	Aliases func(m Migration) error
 	// Waves compiles a migration's waves; nil: not checked.
 	Waves func(c *Config, name string, m Migration) error
 	// Source checks what a source's own package knows; nil: not checked.
@@ -168,6 +174,23 @@ func (c *Config) checkMigration(k Checker, name string) (ps Problems) {
 	if m.Decisions != "" {
 		if _, err := LoadDecisions(m.Decisions); err != nil {
 			ps = append(ps, c.wrong(p.child("decisions"), err)...)
+		}
+	}
+	if k.Adopt != nil {
+		if err := k.Adopt(m); err != nil {
+			at := p.child("adopt")
+			if e, ok := errors.AsType[interface {
+				error
+				AdoptRule() int
+			}](err); ok {
+				at = at.child(strconv.Itoa(e.AdoptRule()))
+			}
+			ps = append(ps, c.wrong(at, err)...)
+		}
+	}
+	if k.Aliases != nil {
+		if err := k.Aliases(m); err != nil {
+			ps = append(ps, c.wrong(p.child("aliases"), err)...)
 		}
 	}
 	ps = append(ps, c.checkWaves(k, name, m)...)

@@ -111,8 +111,13 @@ type Migration struct {
 	// Ownership says whose word counts for a field of a row in the target.
 	Ownership Ownership `json:"ownership,omitzero"`
 	Brake     Brake     `json:"brake"`
+	// Adopt are the rules by which accounts that the target already has are made
+	// users' own; none: by decision only.
+	Adopt []Adopt `json:"adopt,omitempty"`
 	// Decisions is a file of what people decided on conflicts; empty: none.
-	Decisions  string  `json:"decisions,omitempty"`
+	Decisions string `json:"decisions,omitempty"`
+	// Aliases is a file of keys that changed in the source; empty: none.
+	Aliases    string  `json:"aliases,omitempty"`
 	Gates      Gates   `json:"gates"`
 	Rejects    Rejects `json:"rejects"`
 	LoginProof Proof   `json:"loginProof"`
@@ -126,6 +131,12 @@ type Migration struct {
 	CredentialSync CredentialSync `json:"credentialSync"`
 	Memory         Size           `json:"memory,omitempty"`  // zero: as the command says
 	Workers        int            `json:"workers,omitempty"` // zero: as the command says
+}
+
+// Adopt is one rule of adoption: every field it names must agree.
+type Adopt struct {
+	// Match names fields: username, email, attributes["name"].
+	Match []string `json:"match"`
 }
 
 // Rejects is the contract per entity: above the ratio a run stops before

@@ -181,6 +181,7 @@ func (c *Config) resolvePaths() Problems {
 	for name, m := range c.Migrations {
 		m.Mapping = c.resolve(m.Mapping)
 		m.Decisions = c.resolve(m.Decisions)
+		m.Aliases = c.resolve(m.Aliases)
 		for i := range m.Waves {
 			m.Waves[i].KeysFile = c.resolve(m.Waves[i].KeysFile)
 		}

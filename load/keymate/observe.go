@@ -60,7 +60,7 @@ func (o *observer) row(table string, row schemas.Row, targetID string) error {
 // users looks at every probe of the scope.
 func (o *observer) users(ctx context.Context) error {
 	o.links = o.facts.AliasesKnown && len(o.facts.Aliases) > 0
-	strangers, err := newStrangers(ctx, o.target)
+	strangers, err := newStrangers(ctx, o.target, o.scope.ForeignBy)
 	if err != nil {
 		return err
 	}

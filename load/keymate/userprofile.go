@@ -97,6 +97,18 @@ func (p *profileRep) undeclared() bool {
 	return p.Unmanaged == "ENABLED" || p.Unmanaged == "ADMIN_EDIT"
 }
 
+// selfEdited are the attributes that people may set on their own accounts.
+func (p *profileRep) selfEdited() []string {
+	var out []string
+	for _, a := range p.Attributes {
+		var permissions struct{ Edit []string }
+		if raw, has := a.all["permissions"]; has && json.Unmarshal(raw, &permissions) == nil && slices.Contains(permissions.Edit, "user") {
+			out = append(out, a.Name)
+		}
+	}
+	return out
+}
+
 // limit is the longest value that an edit of the attribute may have, in UTF-16
 // units; ok is false for an attribute that the server would drop.
 func (p *profileRep) limit(name string) (n int, ok bool) {

@@ -2,6 +2,7 @@ package keymate_test
 
 import (
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 	"testing"
@@ -398,5 +399,52 @@ func TestNamesSwapByATemporaryValue(t *testing.T) {
 		w.must(w.applyUser(load.Update, swapped[1], "username", "email"))
 		w.must(w.applyUser(load.Update, swapped[0], "username", "email"))
 		w.same(w.observe(load.Scope{Users: probes(swapped...)}), swapped...)
+	})
+}
+
+// Accounts are found by an attribute of the user as well, and come with it.
+func TestForeignAccountsByAttribute(t *testing.T) {
+	onEach(t, options{}, func(w *world) {
+		for name, number := range map[string]string{"old1": "n 1", "fora2": "22", "old3": "N3", "old4": "4"} {
+			account := map[string]any{"username": name, "enabled": true, "attributes": map[string]any{"number": []string{number}, "title": []string{"t"}}}
+			if s := w.rest("POST", "/users", account, nil); s != 201 {
+				w.t.Fatalf("make %s: %d", name, s)
+			}
+		}
+		users := w.project(plainUser("fora1"), plainUser("fora2"), plainUser("fora3"), plainUser("fora4"))
+		list := func(more ...schemas.Bundle) iter.Seq2[load.UserProbe, error] {
+			return func(yield func(load.UserProbe, error) bool) {
+				for p, err := range probes(append(more, users...)...) {
+					switch p.Key {
+					case "fora1":
+						p.Attributes = map[string][]string{"number": {"n 1"}}
+					case "fora2":
+						p.Attributes = map[string][]string{"number": {"2"}}
+					case "fora3": // the server compares without case, we do not
+						p.Attributes = map[string][]string{"number": {"n3"}}
+					case "fora4":
+						p.Attributes = map[string][]string{"number": {"4", "5"}}
+					}
+					if !yield(p, err) {
+						return
+					}
+				}
+			}
+		}
+		want := []load.ForeignAccount{
+			{Username: "old1", Match: "number", Attributes: map[string][]string{"number": {"n 1"}}},
+			{Username: "fora2", Match: "username", Attributes: map[string][]string{"number": {"22"}}},
+		}
+		byName := cmpopts.SortSlices(func(a, b load.ForeignAccount) bool { return a.Username < b.Username })
+		var many []schemas.Bundle
+		for i := range 200 { // so many look-ups are made from a list of all accounts
+			many = append(many, plainUser(fmt.Sprintf("na%03d", i)))
+		}
+		for name, users := range map[string]iter.Seq2[load.UserProbe, error]{"one by one": list(), "from a list": list(many...)} {
+			s := w.observe(load.Scope{Users: users, Foreign: true, ForeignBy: []string{"number"}})
+			if d := cmp.Diff(want, s.foreign, byName, cmpopts.IgnoreFields(load.ForeignAccount{}, "TargetID")); d != "" {
+				w.t.Errorf("%s: %s", name, d)
+			}
+		}
 	})
 }

@@ -81,6 +81,7 @@ type realmRep struct {
 	DuplicateEmails      bool           `json:"duplicateEmailsAllowed"`
 	EmailAsUsername      bool           `json:"registrationEmailAsUsername"`
 	EditUsername         bool           `json:"editUsernameAllowed"`
+	Registration         bool           `json:"registrationAllowed"`
 	Internationalization bool           `json:"internationalizationEnabled"`
 	EventsEnabled        bool           `json:"eventsEnabled"`
 	AdminEventsEnabled   bool           `json:"adminEventsEnabled"`

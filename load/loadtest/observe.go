@@ -100,12 +100,20 @@ func (t *Target) observeAbsent(p load.UserProbe, foreign bool, sink load.Sink) e
 		a := t.users[id]
 		name, mail := str(schemas.Users, &a.user, "username"), str(schemas.Users, &a.user, "email")
 		byName, byMail := name == p.Username, mail != "" && mail == p.Email
-		match := map[[2]bool]string{{true, false}: "username", {false, true}: "email", {true, true}: "username and email"}[[2]bool{byName, byMail}]
+		match := map[[2]bool]string{{true, false}: "username", {false, true}: "email", {true, true}: load.MatchBoth}[[2]bool{byName, byMail}]
+		all, _ := get(schemas.Users, &a.user, "attributes").(map[string][]string)
+		attributes := map[string][]string{}
+		for name, ours := range p.Attributes {
+			if attributes[name] = all[name]; match == "" && slices.Equal(ours, all[name]) {
+				match = name
+			}
+		}
 		if match == "" {
 			continue
 		}
 		found = true
-		if err := sink.Foreign(p, load.ForeignAccount{TargetID: id, Username: name, Email: mail, Match: match}); err != nil {
+		f := load.ForeignAccount{TargetID: id, Username: name, Email: mail, Match: match, Attributes: attributes}
+		if err := sink.Foreign(p, f); err != nil {
 			return err
 		}
 	}

@@ -18,6 +18,9 @@ type Input struct {
 	Previous Snapshot
 	// Namespace of the users' row ids.
 	Namespace string
+	// RowKey leads from a legacy key to the key of its row, by the migration's
+	// aliases; nil: they are the same.
+	RowKey func(entity, key string) string
 	// Run is kept with everybody who is new.
 	Run string
 	// Hand assigns by a list and leaves the rules alone; nil: by the rules.
@@ -35,6 +38,19 @@ func (in *Input) share() int64 {
 		return 0
 	}
 	return max(in.Memory/4, 1<<20)
+}
+
+// rowKey is RowKey where it is set.
+func (in *Input) rowKey(entity, key string) string {
+	if in.RowKey == nil {
+		return key
+	}
+	return in.RowKey(entity, key)
+}
+
+// userID is the row id of the user who has a legacy key.
+func (in *Input) userID(key string) schemas.RowID {
+	return schemas.NewRowID(in.Namespace, schemas.Users, in.rowKey(schemas.Users, key))
 }
 
 // RowWriter takes the rows of a snapshot; *snapshots.Writer is one.
@@ -118,7 +134,7 @@ func (a *assigner) prepare(ctx context.Context) (err error) {
 		return errs
 	}
 	for i, r := range a.s.rules {
-		if err := a.lists.addRule(ctx, a.in.Namespace, i, r); err != nil {
+		if err := a.lists.addRule(ctx, &a.in, i, r); err != nil {
 			return err
 		}
 	}
@@ -129,7 +145,7 @@ func (a *assigner) criteria(i int, r Rule, errs *RuleErrors) criteria {
 	c := criteria{name: r.Name, recorded: r.recorded(), byKey: r.byKey(), percent: r.Percent, where: a.s.where[i]}
 	resolve := func(criterion, kind string, n *names, wanted []string) (ids map[string]bool) {
 		for _, name := range wanted {
-			id, wrong := n.resolve(kind, name)
+			id, wrong := n.resolve(kind, a.in.rowKey(kind+"s", name))
 			if wrong != nil {
 				*errs = append(*errs, &RuleError{Wave: r.Name, Index: i, Criterion: criterion, What: wrong.what, Next: wrong.next})
 				continue

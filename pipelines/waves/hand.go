@@ -135,7 +135,7 @@ func (s *Selection) takeLine(in *Input, h *handList, line uint32, key, wave stri
 		h.fail(line, transform.NearHint(wave, s.Names()), "there is no wave %q", wave)
 		return nil
 	}
-	return h.lines.add(in.Namespace, listed{wave: i, line: line, key: key})
+	return h.lines.add(in, listed{wave: i, line: line, key: key})
 }
 
 // choose settles what the lines about one user mean: the wave, or -1 when

@@ -38,8 +38,8 @@ func newKeyLists(memory int64, tempDir string) *keyLists {
 
 func (l *keyLists) Close() error { return l.sorter.Close() }
 
-func (l *keyLists) add(namespace string, k listed) error {
-	id := schemas.NewRowID(namespace, schemas.Users, k.key)
+func (l *keyLists) add(in *Input, k listed) error {
+	id := in.userID(k.key)
 	value := binary.BigEndian.AppendUint32(nil, uint32(k.wave))
 	value = binary.BigEndian.AppendUint32(value, k.line)
 	return l.sorter.Add(id[:], append(value, k.key...))
@@ -63,9 +63,9 @@ func (l *keyLists) all() iter.Seq2[listed, error] {
 }
 
 // addRule adds what a rule lists.
-func (l *keyLists) addRule(ctx context.Context, namespace string, wave int, r Rule) error {
+func (l *keyLists) addRule(ctx context.Context, in *Input, wave int, r Rule) error {
 	for _, key := range r.Keys {
-		if err := l.add(namespace, listed{wave: wave, key: key}); err != nil {
+		if err := l.add(in, listed{wave: wave, key: key}); err != nil {
 			return err
 		}
 	}
@@ -92,7 +92,7 @@ func (l *keyLists) addRule(ctx context.Context, namespace string, wave int, r Ru
 		case n%4096 == 0 && ctx.Err() != nil:
 			return ctx.Err()
 		}
-		if err := l.add(namespace, listed{wave: wave, line: n, key: key}); err != nil {
+		if err := l.add(in, listed{wave: wave, line: n, key: key}); err != nil {
 			return err
 		}
 	}

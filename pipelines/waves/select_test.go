@@ -190,3 +190,12 @@ func TestPercentOfAll(t *testing.T) {
 		t.Errorf("half of all without the first wave's: %d", n)
 	}
 }
+
+// Lists may name people by the key that legacy has now: aliases lead to the row.
+func TestKeysByAlias(t *testing.T) {
+	in := Input{Desired: company(), RowKey: func(entity, key string) string { return strings.TrimPrefix(key, "new-") }}
+	got, rep := assign(t, compile(t, Rule{Name: "w0", Keys: []string{"new-ann", "dee"}}), in)
+	if by := got.by(); by != "w0: ann dee" || rep.Waves[0].Strays != 0 {
+		t.Errorf("got %s, %d strays", by, rep.Waves[0].Strays)
+	}
+}
