@@ -19,6 +19,11 @@ type Loaded struct {
 	Looks     int64            `json:"looks"`
 	Messages  map[string]int64 `json:"messages,omitempty"`
 	Failures  []load.Outcome   `json:"failures,omitempty"`
+	// Pace is how fast the operations went, by kind, and Flying how many requests
+	// were in flight meanwhile on average: what later plans reckon with. A load
+	// that was resumed tells of its last attempt.
+	Pace   []load.Pace `json:"pace,omitempty"`
+	Flying float64     `json:"in_flight,omitempty"`
 }
 
 // Folded is the result of step fold.
@@ -105,7 +110,7 @@ func (r *Runner) load(ctx context.Context, rec Record, profile schemas.TargetPro
 	}
 	return &Loaded{
 		Counts: res.Counts, Confirmed: m.Operations - unconfirmed(res), Requests: res.Requests, Looks: res.Looks,
-		Messages: res.Messages, Failures: res.Failures,
+		Messages: res.Messages, Failures: res.Failures, Pace: res.Pace, Flying: res.Flying,
 	}, nil
 }
 

@@ -61,6 +61,7 @@ func (o *Outcome) text(p *ui.Page, full bool) {
 	o.textAccess(p)
 	textList(p, "about the source", o.Extracted.warnings())
 	o.textSettings(p)
+	o.Estimate.text(p)
 	o.textTook(p)
 	o.textVerified(p)
 	o.textProof(p)
