@@ -95,6 +95,9 @@ func Load(ctx context.Context, in LoadInput) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
+	if in.Lease != nil {
+		ctx = UnderLease(ctx, in.Lease)
+	}
 	begun := time.Now()
 	err = l.run(ctx)
 	done := context.WithoutCancel(ctx)

@@ -247,7 +247,7 @@ func (r *Runner) apply(ctx context.Context, e Engine, rec Record, profile schema
 		return err
 	}
 	out.Loaded, out.Estimate = loaded, nil
-	if err := out.step(ctx, e, stepFold, folded, func(ctx context.Context) (any, error) { return r.fold(ctx, rec) }); err != nil {
+	if err := out.step(ctx, e, stepFold, folded, func(ctx context.Context) (any, error) { return r.fold(ctx, rec, lease) }); err != nil {
 		return err
 	}
 	if err := out.step(ctx, e, stepVerify, verified, func(ctx context.Context) (any, error) { return r.verifyRun(ctx, rec, profile) }); err != nil {
