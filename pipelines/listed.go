@@ -12,8 +12,13 @@ import (
 
 // ListedRow is a row of one of a plan's lists. It holds no values.
 type ListedRow struct {
-	List string `json:"list"`
-	load.Finding
+	List    string   `json:"list"`
+	Table   string   `json:"table"`
+	ID      string   `json:"id"` // as diffs write it
+	Key     string   `json:"key,omitempty"`
+	Columns []string `json:"columns,omitempty"`
+	Kinds   []string `json:"kinds,omitempty"` // words of --allow
+	Reason  string   `json:"reason,omitempty"`
 }
 
 // Text writes a row for people.
@@ -42,7 +47,7 @@ func Listed(ctx context.Context, s *snapshots.Store, run string, lists []string,
 			if err != nil {
 				return err
 			}
-			if err := show(ListedRow{List: list, Finding: f}); err != nil {
+			if err := show(ListedRow{List: list, Table: f.Table, ID: f.ID.String(), Key: f.Key, Columns: f.Columns, Kinds: f.Kinds, Reason: f.Reason}); err != nil {
 				return err
 			}
 		}

@@ -91,6 +91,7 @@ var shortScripts = []string{"drift", "results", "wave-runs"}
 //	                              the name sandbox points the target that is there at it
 //	signal stop|cont|kill         pause the command that was started last with exec ... &, wake it up, or end it as a power cut does
 //	exited N                      its exit code was N, once it was waited for (-1: killed)
+//	listed DIFF LIST              the rows and columns of a diff are exactly those that a plan lists (see runListed)
 //	damage DIR                    change one byte in the middle of every file below
 //	signsync [behind=DURATION] STORE TARGET
 //	                              leave a sign of life of the target's credential sync
@@ -106,6 +107,7 @@ var scriptCommands = map[string]func(ts *testscript.TestScript, neg bool, args [
 	"signsync": runSignSync,
 	"target":   runTarget,
 
+	"listed": runListed,
 	"signal": runSignal,
 	"exited": runExited,
 }
