@@ -19,6 +19,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/parallelrun/parallelrun/internal/legacygen"
+	"github.com/parallelrun/parallelrun/internal/seal"
 	"github.com/parallelrun/parallelrun/internal/servers/keycloak/keycloaktest"
 	"github.com/parallelrun/parallelrun/internal/ui"
 	"github.com/parallelrun/parallelrun/snapshots"
@@ -93,12 +94,14 @@ var shortScripts = []string{"drift", "results", "wave-runs"}
 //	exited N                      its exit code was N, once it was waited for (-1: killed)
 //	listed DIFF LIST              the rows and columns of a diff are exactly those that a plan lists (see runListed)
 //	damage DIR                    change one byte in the middle of every file below
+//	epoch STORE IDENTITY          make the store's next key epoch, for an identity
 //	signsync [behind=DURATION] STORE TARGET
 //	                              leave a sign of life of the target's credential sync
 var scriptCommands = map[string]func(ts *testscript.TestScript, neg bool, args []string){
 	"admin":    runAdmin,
 	"code":     runCode,
 	"replace":  runReplace,
+	"epoch":    runEpoch,
 	"fixture":  runFixture,
 	"damage":   runDamage,
 	"edit":     runEdit,
@@ -170,6 +173,18 @@ func runDamage(ts *testscript.TestScript, neg bool, args []string) {
 		data[len(data)/2] ^= 1
 		return errors.Join(os.Chmod(path, 0o600), os.WriteFile(path, data, 0o600))
 	}))
+}
+
+func runEpoch(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: epoch STORE IDENTITY")
+	}
+	b, err := local.Open(ts.MkAbs(args[0]))
+	ts.Check(err)
+	id, err := seal.ParseIdentity([]byte(ts.ReadFile(args[1])))
+	ts.Check(err)
+	_, err = seal.NewEpoch(context.Background(), snapshots.KeyFiles(b), id.Recipients()...)
+	ts.Check(err)
 }
 
 func runSignSync(ts *testscript.TestScript, neg bool, args []string) {
