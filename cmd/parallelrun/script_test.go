@@ -92,7 +92,7 @@ var shortScripts = []string{"drift", "results", "wave-runs"}
 //	                              the name sandbox points the target that is there at it
 //	signal stop|cont|kill         pause the command that was started last with exec ... &, wake it up, or end it as a power cut does
 //	exited N                      its exit code was N, once it was waited for (-1: killed)
-//	listed DIFF LIST              the rows and columns of a diff are exactly those that a plan lists (see runListed)
+//	listed [keys=FILE] DIFF LIST  the rows and columns of a diff are exactly those that a plan lists (see runListed)
 //	damage DIR                    change one byte in the middle of every file below
 //	epoch STORE IDENTITY          make the store's next key epoch, for an identity
 //	signsync [behind=DURATION] STORE TARGET
