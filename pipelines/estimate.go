@@ -19,6 +19,9 @@ type Estimate struct {
 	// Seconds are of all parts; zero if nothing was measured yet.
 	Seconds float64        `json:"seconds"`
 	Parts   []EstimatePart `json:"parts,omitempty"`
+	// Elsewhere: nothing was measured on this target yet, so that another's pace
+	// has to do.
+	Elsewhere bool `json:"elsewhere,omitempty"`
 }
 
 // EstimatePart is what operations of one kind take. The last part, without a
@@ -73,7 +76,9 @@ func (r *Runner) estimate(ctx context.Context, rec Record, plan *Plan) (*Estimat
 			return nil, err
 		}
 		if len(paces) > 0 {
-			return reckon(plan, paces), nil
+			e := reckon(plan, paces)
+			e.Elsewhere = target != r.TargetName
+			return e, nil
 		}
 	}
 	return &Estimate{}, nil
@@ -232,7 +237,11 @@ func (e *Estimate) origin() string {
 	if len(runs) > 1 {
 		text = "of runs " + strings.Join(runs, ", ")
 	}
-	return text + " on target " + e.Parts[0].By.Target
+	text += " on target " + e.Parts[0].By.Target
+	if e.Elsewhere {
+		text += " (this one may be faster or slower: nothing was measured on it yet)"
+	}
+	return text
 }
 
 func (p *EstimatePart) what() string {

@@ -55,7 +55,7 @@ func runListed(ts *testscript.TestScript, neg bool, args []string) {
 	for line := range strings.Lines(ts.ReadFile(args[0])) {
 		var row struct {
 			Type, Table, ID, Key, Kind string
-			Fields                []struct{ Column string }
+			Fields                     []struct{ Column string }
 		}
 		ts.Check(json.Unmarshal([]byte(line), &row))
 		if _, entity := schemas.Entities()[row.Table]; row.Type != "row" || !entity {
