@@ -48,7 +48,7 @@ var ErrForeignLog = errors.New("local ledger belongs to another plan")
 
 // openFrameLog opens or makes a log, and hands the records in it to replay.
 func openFrameLog(path string, header []byte, replay func([]byte) error) (*frameLog, error) {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o600) // appends: a paused process of the same run may wake up
 	if err != nil {
 		return nil, fmt.Errorf("ledger %s: %w", path, err)
 	}

@@ -68,6 +68,10 @@ type Result struct {
 	Failures []Outcome
 	Messages map[string]int64
 	Elapsed  time.Duration
+	// Pace is how fast this call carried operations out, and Flying how many
+	// requests were in flight meanwhile, on average.
+	Pace   []Pace
+	Flying float64
 }
 
 // Errors of loads.
@@ -91,6 +95,9 @@ func Load(ctx context.Context, in LoadInput) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
+	if in.Lease != nil {
+		ctx = UnderLease(ctx, in.Lease)
+	}
 	begun := time.Now()
 	err = l.run(ctx)
 	done := context.WithoutCancel(ctx)
@@ -98,6 +105,7 @@ func Load(ctx context.Context, in LoadInput) (*Result, error) {
 	counts, countErr := FinalCounts(done, in.Files, in.Plan, l.ledger)
 	res := &Result{Run: in.Plan.Run, Counts: counts, Requests: l.requests.Load(), Looks: l.looks.Load(), Elapsed: time.Since(begun)}
 	res.Failures, res.Messages = l.ledger.Failures()
+	res.Pace, res.Flying = l.meter.paces(), l.meter.flying()
 	return res, errors.Join(err, countErr)
 }
 
@@ -174,6 +182,7 @@ type loader struct {
 	readable map[string]columns
 
 	stats
+	meter  paceMeter
 	mu     sync.Mutex // guards failed and later, and calls of progress
 	failed map[schemas.RowID]string
 	later  []postponed
@@ -191,7 +200,10 @@ func (l *loader) run(ctx context.Context) error {
 			continue
 		}
 		l.log.Info("section", "section", string(s), "ranges", len(ranges))
-		if err := l.section(ctx, s, ranges); err != nil {
+		begun := time.Now()
+		err := l.section(ctx, s, ranges)
+		l.meter.section(time.Since(begun))
+		if err != nil {
 			return l.whyStopped(ctx, err)
 		}
 	}
@@ -544,6 +556,7 @@ func (l *loader) record(it item, o Outcome) error {
 		l.ids.Add(it.op.ID, IDEntry{Entity: it.op.Table, Key: it.op.Key, TargetID: o.TargetID, Origin: OriginCreated, Run: l.plan.Run})
 	}
 	l.done(1)
+	l.meter.did(it.op.Table, it.op.Kind, o.Result)
 	return l.ship(context.Background(), l.in.Options.SegmentOutcomes)
 }
 

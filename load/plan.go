@@ -107,7 +107,10 @@ type Manifest struct {
 	Counts Counts `json:"counts"`
 	// Settled counts the rows that need no operation, part of Counts.
 	Settled Counts `json:"settled"`
-	Fields  Fields `json:"fields,omitempty"`
+	// Work counts the operations that have a request of their own, by table and
+	// kind: how long a load takes follows from it.
+	Work   Work   `json:"work,omitempty"`
+	Fields Fields `json:"fields,omitempty"`
 	// Found counts findings by list, then reason, kind or column.
 	Found  map[string]map[string]int64 `json:"found,omitempty"`
 	Brakes []Brake                     `json:"brakes,omitempty"`

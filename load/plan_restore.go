@@ -2,6 +2,8 @@ package load
 
 import (
 	"context"
+	"maps"
+	"slices"
 
 	"github.com/parallelrun/parallelrun/schemas"
 )
@@ -71,11 +73,75 @@ func (p *planner) keepsTheirs(shape *schemas.Table, base, observed *schemas.Row,
 	return o != nil && !o.Overwrite && observed != nil && changedSince(shape, base, observed, seen)
 }
 
-// changedInTarget is the reason of rows that a restore leaves.
+// Reasons of rows that a plan leaves or withholds.
 const (
 	changedInTarget = "changed in the target since"
 	madeSince       = "made since the checkpoint"
+	madeInTarget    = "made in the target"
+	deletedInTarget = "deleted in the target"
 )
+
+// listMadeSince lists a row that a restore leaves in the target although the
+// checkpoint does not have it: a disabled account, and what stays with it.
+func (p *planner) listMadeSince(ctx context.Context, table string, row *schemas.Row) error {
+	if p.in.Options.Restore == nil {
+		return nil
+	}
+	return p.find(ctx, ListKept, Finding{Table: table, ID: row.ID, Key: row.Key, Reason: madeSince})
+}
+
+// besideOurs is the list of what the target has beside our rows. A restore
+// keeps it as it keeps what others changed: both are how the target goes on to
+// differ from the checkpoint.
+func (p *planner) besideOurs() string {
+	if p.in.Options.Restore != nil {
+		return ListKept
+	}
+	return ListExtra
+}
+
+// withholdUser leaves out a user who was deleted in the target, with all that
+// belongs to it, until the operator asks for it.
+func (p *userPlanner) withholdUser(ctx context.Context, x *person) error {
+	f := Finding{Table: schemas.Users, ID: x.id, Key: x.desired.user.Key, Kinds: []string{AllowRecreate}, Reason: deletedInTarget}
+	if err := p.find(ctx, ListWithheld, f); err != nil {
+		return err
+	}
+	for _, d := range x.desired.dependents() {
+		f := Finding{Table: d.table, ID: d.row.ID, Key: d.row.Key, Kinds: []string{AllowRecreate}, Reason: "its user was " + deletedInTarget}
+		if err := p.find(ctx, ListWithheld, f); err != nil {
+			return err
+		}
+	}
+	return p.conflictUser(ctx, x, deletedInTarget)
+}
+
+// withholdStructure is withholdUser for a row of the structure.
+func (p *planner) withholdStructure(ctx context.Context, st *structState, want *schemas.Row) error {
+	f := Finding{Table: st.shape.Name, ID: want.ID, Key: want.Key, Kinds: []string{AllowRecreate}, Reason: deletedInTarget}
+	if err := p.find(ctx, ListWithheld, f); err != nil {
+		return err
+	}
+	return p.structureConflict(ctx, st, want, deletedInTarget)
+}
+
+// listNotOurs lists the rows of a structure table that a restore leaves because
+// others made them.
+func (p *planner) listNotOurs(ctx context.Context, st *structState) error {
+	if p.in.Options.Restore == nil {
+		return nil
+	}
+	for _, id := range slices.SortedFunc(maps.Keys(st.observed), schemas.RowID.Compare) {
+		if st.ours(id) {
+			continue
+		}
+		f := Finding{Table: st.shape.Name, ID: id, Key: st.observed[id].Key, Reason: madeInTarget}
+		if err := p.find(ctx, ListKept, f); err != nil {
+			return err
+		}
+	}
+	return nil
+}
 
 // keepRow leaves a row of base as it stands.
 func (p *userPlanner) keepRow(ctx context.Context, x *person, d dependent) error {

@@ -54,6 +54,9 @@ func (p *planner) structure(ctx context.Context) error {
 	p.brakes.reachStructure(states, p.near)
 	for _, st := range states {
 		p.notOurs(st)
+		if err := p.listNotOurs(ctx, st); err != nil {
+			return err
+		}
 	}
 	for _, st := range states {
 		if err := p.structureTable(ctx, st); err != nil {
@@ -110,7 +113,7 @@ func StructureMark(table string) schemas.RowID { return schemas.NewRowID("scope"
 // taken, and parents that are in use.
 func (p *planner) notOurs(st *structState) {
 	for id, row := range st.observed {
-		if has(st.base, id) || has(st.desired, id) || has(st.rejected, id) {
+		if st.ours(id) {
 			continue
 		}
 		for _, k := range naturalKeys(st.shape, &row) {
@@ -118,6 +121,11 @@ func (p *planner) notOurs(st *structState) {
 		}
 		p.use(st.shape.Name, &row)
 	}
+}
+
+// ours says that a row is one that we made or are to make.
+func (st *structState) ours(id schemas.RowID) bool {
+	return has(st.base, id) || has(st.desired, id) || has(st.rejected, id)
 }
 
 // naturalKeys are the names under which a target holds at most one row.
@@ -223,7 +231,7 @@ func (p *planner) structureRow(ctx context.Context, st *structState, id schemas.
 	case observed != nil:
 		return p.structureMerge(ctx, st, &want, base, observed, depth)
 	case p.recreates(base) && !p.allow[AllowRecreate] && p.decisions.row(id) != TakeLegacy:
-		return p.structureConflict(ctx, st, &want, "deleted in the target")
+		return p.withholdStructure(ctx, st, &want)
 	}
 	return p.structureCreate(ctx, st, &want, base, depth)
 }

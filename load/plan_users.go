@@ -2,6 +2,7 @@ package load
 
 import (
 	"context"
+	"errors"
 	"slices"
 
 	"github.com/parallelrun/parallelrun/schemas"
@@ -125,7 +126,7 @@ func (p *userPlanner) stray(ctx context.Context, x *person) error {
 		return nil
 	}
 	p.useAll(x)
-	return p.find(ctx, ListExtra, Finding{Table: schemas.Users, ID: x.id, Key: x.observed.user.Key, Reason: "ours by its id, but in neither base nor legacy"})
+	return p.find(ctx, p.besideOurs(), Finding{Table: schemas.Users, ID: x.id, Key: x.observed.user.Key, Reason: "ours by its id, but in neither base nor legacy"})
 }
 
 // useAll notes what a user is in that the plan leaves alone.
@@ -316,7 +317,7 @@ func (p *userPlanner) goneUser(ctx context.Context, x *person) error {
 	if p.deletesCreated(x) {
 		return p.deleteUser(ctx, x, missing)
 	}
-	if err := p.disable(ctx, x); err != nil {
+	if err := errors.Join(p.listMadeSince(ctx, schemas.Users, x.base.user), p.disable(ctx, x)); err != nil {
 		return err
 	}
 	for _, d := range missing {
@@ -372,6 +373,9 @@ func (p *userPlanner) goneDependent(ctx context.Context, x *person, d dependent,
 			return nil
 		case !userStays:
 			p.settle(d.table, Unchanged)
+			if err := p.listMadeSince(ctx, d.table, d.row); err != nil {
+				return err
+			}
 			if err := p.hold(ctx, d.table, d.row); err != nil {
 				return err
 			}
@@ -447,8 +451,8 @@ func (p *userPlanner) extras(ctx context.Context, x *person) error {
 			continue
 		}
 		p.use(d.table, d.row)
-		f := Finding{Table: d.table, ID: d.row.ID, Key: x.observed.user.Key, Reason: "made in the target"}
-		if err := p.find(ctx, ListExtra, f); err != nil {
+		f := Finding{Table: d.table, ID: d.row.ID, Key: x.observed.user.Key, Reason: madeInTarget}
+		if err := p.find(ctx, p.besideOurs(), f); err != nil {
 			return err
 		}
 	}

@@ -30,7 +30,7 @@ func (p *userPlanner) yielded(ctx context.Context, x *person) error {
 	case x.observed.user == nil && p.recreates(x.base.user) && take == TakeKeymate:
 		return p.staysDeleted(ctx, x)
 	case x.observed.user == nil && p.recreates(x.base.user) && !p.allow[AllowRecreate] && take != TakeLegacy:
-		return p.conflictUser(ctx, x, "deleted in the target")
+		return p.withholdUser(ctx, x)
 	case x.observed.user == nil:
 		return p.create(ctx, x)
 	}

@@ -148,7 +148,7 @@ func newPlanner(in PlanInput, out RowWriter) (*planner, error) {
 		Version: manifestVersion, Run: in.Run, Target: in.TargetName, Dialect: in.Profile.Dialect, Created: in.Options.Time.UTC(),
 		Base: in.Base.Digest(), Desired: in.Desired.Digest(), Observed: in.Observed.Digest(),
 		Reach: in.Reach.record(), Ownership: in.Options.Ownership, Complete: in.Options.Complete, Restore: in.Options.Restore, Allow: asSet(in.Options.Allow), Lists: map[string][]PlanFile{},
-		Counts: Counts{}, Settled: Counts{}, Fields: Fields{}, Found: map[string]map[string]int64{},
+		Counts: Counts{}, Settled: Counts{}, Work: Work{}, Fields: Fields{}, Found: map[string]map[string]int64{},
 	}
 	return p, nil
 }
@@ -263,6 +263,9 @@ func (p *planner) file(ctx context.Context, s Section, level string, op Operatio
 			return err
 		}
 		p.level[s] = level
+	}
+	if op.With == 0 {
+		p.m.Work.add(op.Table, op.Kind, 1)
 	}
 	return f.add(ctx, op.ID, op)
 }

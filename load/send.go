@@ -20,8 +20,8 @@ type stats struct {
 
 // request sends one request, when its turn comes and the lease holds. Once ctx
 // is cancelled nothing is sent; what is in flight then has a while to finish.
-func (l *loader) request(ctx context.Context, kind string, send func(context.Context) error) error {
-	slot, err := l.pacer.Acquire(ctx, kind)
+func (l *loader) request(ctx context.Context, kind workKind, send func(context.Context) error) error {
+	slot, err := l.pacer.Acquire(ctx, kind.String())
 	if err != nil {
 		return err
 	}
@@ -36,7 +36,9 @@ func (l *loader) request(ctx context.Context, kind string, send func(context.Con
 	long, cancel := outlive(ctx, l.policy.Grace)
 	defer cancel()
 	l.requests.Add(1)
+	sent := time.Now()
 	err = send(long)
+	l.meter.flew(kind, time.Since(sent))
 	slot.Release(signal(err))
 	if long.Err() != nil && err != nil { // cut off after the grace: nobody knows
 		return fmt.Errorf("%w: %w", context.Cause(ctx), err)
@@ -124,7 +126,7 @@ func (l *loader) sendCreates(ctx context.Context, items []item) error {
 	for i, it := range items {
 		users[i] = schemas.Bundle{User: it.subject.User.User, Credentials: it.subject.User.Credentials}
 	}
-	return l.request(ctx, "create", func(ctx context.Context) error { return l.in.Target.CreateUsers(ctx, users, l.ids) })
+	return l.request(ctx, workKind{schemas.Users, Create}, func(ctx context.Context) error { return l.in.Target.CreateUsers(ctx, users, l.ids) })
 }
 
 func (l *loader) bisect(ctx context.Context, items []item, look bool) error {
@@ -236,7 +238,7 @@ func (l *loader) sendOne(ctx context.Context, it item) (id string, err error) {
 	if it.op.TargetID == "" {
 		it.op.TargetID, _ = l.ids.TargetID(it.op.ID)
 	}
-	err = l.request(ctx, string(it.op.Kind)+" "+it.op.Table, func(ctx context.Context) error {
+	err = l.request(ctx, workKind{it.op.Table, it.op.Kind}, func(ctx context.Context) error {
 		id, err = l.in.Target.Apply(ctx, it.op, it.subject, l.ids)
 		return err
 	})

@@ -102,7 +102,7 @@ func (l *loader) observe(ctx context.Context, scope Scope) (*sightSink, error) {
 	for attempt := 1; ; attempt++ {
 		sink := &sightSink{users: map[schemas.RowID]*sight{}, structure: map[schemas.RowID]seenRow{}}
 		l.looks.Add(1)
-		err := l.request(ctx, "look", func(ctx context.Context) error { return l.in.Target.Observe(ctx, scope, sink) })
+		err := l.request(ctx, looking, func(ctx context.Context) error { return l.in.Target.Observe(ctx, scope, sink) })
 		if err == nil {
 			return sink, nil
 		}

@@ -53,6 +53,12 @@ type Target interface {
 	Close() error
 }
 
+// A Counter is a Target that can say how many accounts there are, ours and
+// others', those of programs not counted.
+type Counter interface {
+	CountUsers(ctx context.Context) (int64, error)
+}
+
 // Abilities are what a dialect can do, asked instead of its name.
 type Abilities struct {
 	BatchUsers        int           // most users per CreateUsers

@@ -19,6 +19,11 @@ type Loaded struct {
 	Looks     int64            `json:"looks"`
 	Messages  map[string]int64 `json:"messages,omitempty"`
 	Failures  []load.Outcome   `json:"failures,omitempty"`
+	// Pace is how fast the operations went, by kind, and Flying how many requests
+	// were in flight meanwhile on average: what later plans reckon with. A load
+	// that was resumed tells of its last attempt.
+	Pace   []load.Pace `json:"pace,omitempty"`
+	Flying float64     `json:"in_flight,omitempty"`
 }
 
 // Folded is the result of step fold.
@@ -30,7 +35,9 @@ type Folded struct {
 // takeTarget takes the target's lease. Requests of a holder that is gone may
 // still commit: they are waited out.
 func (r *Runner) takeTarget(ctx context.Context, run string) (*snapshots.Lease, error) {
-	lease, err := r.Store.AcquireLease(ctx, r.TargetName, snapshots.LeaseOptions{Run: run, TransactionLimit: r.Target.Abilities().TransactionLimit})
+	lease, err := r.Store.AcquireLease(ctx, r.TargetName, snapshots.LeaseOptions{
+		Run: run, TTL: r.LeaseTTL, TransactionLimit: r.Target.Abilities().TransactionLimit, Waiting: r.watching,
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -45,6 +52,12 @@ func (r *Runner) takeTarget(ctx context.Context, run string) (*snapshots.Lease, 
 	case <-ctx.Done():
 		return nil, errors.Join(ctx.Err(), lease.Release(context.WithoutCancel(ctx)))
 	}
+}
+
+// watching tells whoever waits why.
+func (r *Runner) watching(last snapshots.Holder, ttl time.Duration) {
+	r.Progress.Note("target %s is held by run %s on host %s (process %d), which shows no sign of life; watching for %s more before it is taken over",
+		r.TargetName, last.Run, last.Host, last.PID, ttl)
 }
 
 // planned opens a stored plan with the snapshots that it is bound to. It
@@ -81,7 +94,9 @@ func (r *Runner) load(ctx context.Context, rec Record, profile schemas.TargetPro
 	if err := m.WideningErr(); err != nil {
 		return nil, err
 	}
+	held := func(context.Context) error { return lease.Check() }
 	if m.Operations > 0 {
+		ctx := load.UnderLease(ctx, held)
 		if _, err := r.Target.Prepare(ctx, true); err != nil {
 			return nil, err
 		}
@@ -94,7 +109,7 @@ func (r *Runner) load(ctx context.Context, rec Record, profile schemas.TargetPro
 	defer progress.end()
 	res, err := load.Load(ctx, load.LoadInput{
 		Plan: m, Base: base, Effective: effective, TargetName: r.TargetName, Target: r.Target, Profile: profile, Files: r.Store,
-		LedgerDir: dir, Lease: func(context.Context) error { return lease.Check() }, Epoch: lease.Epoch(), Progress: progress,
+		LedgerDir: dir, Lease: held, Epoch: lease.Epoch(), Progress: progress,
 		Options: load.LoadOptions{Retry: r.Retry, OverrideBrake: overridden},
 	})
 	if err != nil {
@@ -105,7 +120,7 @@ func (r *Runner) load(ctx context.Context, rec Record, profile schemas.TargetPro
 	}
 	return &Loaded{
 		Counts: res.Counts, Confirmed: m.Operations - unconfirmed(res), Requests: res.Requests, Looks: res.Looks,
-		Messages: res.Messages, Failures: res.Failures,
+		Messages: res.Messages, Failures: res.Failures, Pace: res.Pace, Flying: res.Flying,
 	}, nil
 }
 
@@ -118,7 +133,7 @@ func unconfirmed(res *load.Result) (n int64) {
 }
 
 // fold makes what the load confirmed the target's next base.
-func (r *Runner) fold(ctx context.Context, rec Record) (*Folded, error) {
+func (r *Runner) fold(ctx context.Context, rec Record, lease *snapshots.Lease) (*Folded, error) {
 	m, err := load.OpenPlan(ctx, r.Store, rec.ID)
 	if err != nil {
 		return nil, err
@@ -145,7 +160,7 @@ func (r *Runner) fold(ctx context.Context, rec Record) (*Folded, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Folded{Base: draft.Digest, Report: rep}, r.commitBase(ctx, rec.ID, m, draft)
+	return &Folded{Base: draft.Digest, Report: rep}, r.commitBase(ctx, rec.ID, m, draft, lease)
 }
 
 // foldInput opens the snapshots to fold. done is set when an attempt that was
@@ -169,8 +184,9 @@ func (r *Runner) foldInput(ctx context.Context, m *load.Manifest) (base load.Sna
 	return orEmpty(now), effective, nil, err
 }
 
-// commitBase moves the target's base, if it is still the one that was folded.
-func (r *Runner) commitBase(ctx context.Context, run string, m *load.Manifest, draft snapshots.Draft) error {
+// commitBase moves the target's base, if it is still the one that was folded and
+// the target is still ours: whoever took it over has planned without this.
+func (r *Runner) commitBase(ctx context.Context, run string, m *load.Manifest, draft snapshots.Draft, lease *snapshots.Lease) error {
 	old := m.Base
 	_, err := r.Store.Commit(ctx, snapshots.Change{
 		Reason: fmt.Sprintf("base of %s: what run %s confirmed", r.targetSet(), run), Run: run,
@@ -178,6 +194,7 @@ func (r *Runner) commitBase(ctx context.Context, run string, m *load.Manifest, d
 			draft.Action(r.targetSet(), StageBase, m.Effective),
 			snapshots.RefAction{Name: BaseRef(r.TargetName), Digest: draft.Digest, Old: &old},
 		},
+		Check: lease.CheckIn,
 	})
 	return err
 }

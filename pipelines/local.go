@@ -80,17 +80,36 @@ func (l *Local) Done(ctx context.Context, step string, out any) (bool, error) {
 	return l.recall(ctx, step, out)
 }
 
-func (l *Local) recall(ctx context.Context, step string, out any) (bool, error) {
+// Took is how long a journaled step took in the attempt that ended it; zero if
+// it is not journaled.
+func (l *Local) Took(ctx context.Context, step string) (time.Duration, error) {
+	e, err := l.entry(ctx, step)
+	if e == nil || err != nil {
+		return 0, err
+	}
+	return e.Finished.Sub(e.Started), nil
+}
+
+// entry reads a step's journal entry, nil if there is none.
+func (l *Local) entry(ctx context.Context, step string) (*journalEntry, error) {
 	data, err := l.Files.ReadFile(ctx, l.key(step))
 	if errors.Is(err, snapshots.ErrNotFound) {
-		return false, nil
+		return nil, nil
 	}
 	if err != nil {
-		return false, err
+		return nil, err
 	}
-	var e journalEntry
-	if err := json.Unmarshal(data, &e); err != nil {
-		return false, fmt.Errorf("%s: journal entry is damaged: %w (run `parallelrun snapshots verify`)", l.key(step), err)
+	e := &journalEntry{}
+	if err := json.Unmarshal(data, e); err != nil {
+		return nil, fmt.Errorf("%s: journal entry is damaged: %w (run `parallelrun snapshots verify`)", l.key(step), err)
+	}
+	return e, nil
+}
+
+func (l *Local) recall(ctx context.Context, step string, out any) (bool, error) {
+	e, err := l.entry(ctx, step)
+	if e == nil || err != nil {
+		return false, err
 	}
 	if out == nil {
 		return true, nil

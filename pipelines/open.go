@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"time"
 
 	"github.com/parallelrun/parallelrun/internal/config"
 	"github.com/parallelrun/parallelrun/internal/ui"
@@ -29,6 +30,9 @@ type OpenOptions struct {
 	Boundary  func(step string, done bool)
 	Bounds    parts.Bounds
 	DriftPart int64 // 0: the default
+	// LeaseTTL is how long a target's holder is believed after its last sign of
+	// life; zero: the store's default, which all who use the store must share.
+	LeaseTTL time.Duration
 }
 
 // Open opens a configured migration: store, source, mapping and target. The
@@ -90,7 +94,7 @@ func OpenStored(c *config.Config, s *snapshots.Store, o OpenOptions) (*Runner, e
 func newRunner(c *config.Config, name string, m config.Migration, o OpenOptions) *Runner {
 	r := &Runner{
 		config: c, Name: name, Config: m, SourceName: m.Source, TargetName: m.Target, Namespace: c.Sources[m.Source].Namespace,
-		Memory: o.Memory, Workers: o.Workers, Progress: o.Progress, Tool: o.Tool, Boundary: o.Boundary, ReportDir: o.ReportDir, Bounds: o.Bounds, DriftPart: o.DriftPart,
+		Memory: o.Memory, Workers: o.Workers, Progress: o.Progress, Tool: o.Tool, Boundary: o.Boundary, ReportDir: o.ReportDir, Bounds: o.Bounds, DriftPart: o.DriftPart, LeaseTTL: o.LeaseTTL,
 		WorkDir: filepath.Join(c.Dir, ".parallelrun", "work"),
 	}
 	if r.Workers <= 0 {

@@ -31,6 +31,9 @@ type Outcome struct {
 	Legacy  snapshots.Digest `json:"legacy"`
 	Desired snapshots.Digest `json:"desired"`
 	Planned *Plan            `json:"plan,omitempty"`
+	// Estimate is how long carrying out the plan takes; nil once that is done,
+	// and for a plan without operations.
+	Estimate *Estimate `json:"estimate,omitempty"`
 	// Overrides are the guards that an operator passed, with reasons.
 	Overrides []Override `json:"overrides,omitempty"`
 

@@ -62,6 +62,7 @@ func (o *Outcome) text(p *ui.Page, full bool) {
 	o.textAccess(p)
 	textList(p, "about the source", o.Extracted.warnings())
 	o.textSettings(p)
+	o.Estimate.text(p)
 	o.textTook(p)
 	o.textVerified(p)
 	o.textProof(p)
@@ -231,6 +232,7 @@ func (o *Outcome) textFound(p *ui.Page) {
 	if o.Planned == nil {
 		return
 	}
+	listed := []string{}
 	for _, list := range load.Lists {
 		found := o.Planned.Found[list]
 		if len(found) == 0 {
@@ -241,6 +243,10 @@ func (o *Outcome) textFound(p *ui.Page) {
 		for _, what := range slices.Sorted(maps.Keys(found)) {
 			p.Line("  %s  %s", ui.Count(found[what]), what)
 		}
+		listed = append(listed, list)
+	}
+	if len(listed) > 0 && o.Restore != nil {
+		p.Line("(`parallelrun runs show %s --list %s` names the rows)", o.ID, strings.Join(listed, ","))
 	}
 }
 

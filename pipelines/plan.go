@@ -17,6 +17,7 @@ type Plan struct {
 	Observed   snapshots.Digest            `json:"observed"`
 	Effective  snapshots.Digest            `json:"effective"`
 	Operations int64                       `json:"operations"`
+	Work       load.Work                   `json:"work,omitempty"`
 	Counts     load.Counts                 `json:"counts"`
 	Fields     load.Fields                 `json:"fields"`
 	Found      map[string]map[string]int64 `json:"found,omitempty"`
@@ -92,7 +93,7 @@ func (r *Runner) plan(ctx context.Context, rec Record, desired, observed snapsho
 	return &Plan{
 		Takeovers: m.Lines(load.SectionTakeovers), Parked: m.Lines(load.SectionParking),
 		Prepares: prepares, Remarks: append(r.syncRemarks(), profile.Remarks...), LookedUp: lookedUp,
-		Digest: m.Digest, Base: m.Base, Observed: m.Observed, Effective: m.Effective, Operations: m.Operations,
+		Digest: m.Digest, Base: m.Base, Observed: m.Observed, Effective: m.Effective, Operations: m.Operations, Work: m.Work,
 		Counts: m.Counts, Fields: m.Fields, Found: m.Found, Brakes: m.Brakes, Access: m.Access, Complete: m.Complete,
 	}, nil
 }

@@ -121,12 +121,29 @@ func (r *Runner) checkEmpty(ctx context.Context, rec Record, observed snapshots.
 	if err != nil {
 		return err
 	}
-	there := seen.Rows(schemas.Users) + seen.Rows(schemas.Organizations) + seen.Rows(schemas.Groups)
-	if base != nil && base.Rows(schemas.Users) > 0 || there > 0 {
+	people, err := r.people(ctx, seen)
+	if err != nil {
+		return err
+	}
+	structure := seen.Rows(schemas.Organizations) + seen.Rows(schemas.Departments) + seen.Rows(schemas.Groups)
+	if base != nil && base.Rows(schemas.Users) > 0 || people+structure > 0 {
 		return ui.Refusef("name the checkpoint's own target, or an empty realm",
-			"checkpoint %s is of target %s, and %s is not empty (%d rows seen there)", cp.Name, cp.Target, r.TargetName, there)
+			"checkpoint %s is of target %s, and %s is not empty: %s accounts and %s organizations, departments and groups are there",
+			cp.Name, cp.Target, r.TargetName, ui.Count(people), ui.Count(structure))
 	}
 	return nil
+}
+
+// people is how many accounts the target has. Who is neither ours nor in the
+// way of ours is seen by a target that counts, and by no other.
+func (r *Runner) people(ctx context.Context, seen *snapshots.Snapshot) (int64, error) {
+	n := seen.Rows(schemas.Users) + seen.Rows(load.ForeignAccounts)
+	c, ok := r.Target.(load.Counter)
+	if !ok {
+		return n, nil
+	}
+	all, err := c.CountUsers(ctx)
+	return max(n, all), err
 }
 
 // beyondRestore says what no restore can bring back.

@@ -194,7 +194,8 @@ func (r *Runner) prepare(ctx context.Context, e Engine, rec Record, profile sche
 		return err
 	}
 	out.Planned = plan
-	return nil
+	out.Estimate, err = r.estimate(ctx, rec, plan)
+	return err
 }
 
 // desired is what shall stand in the target: what the mapping makes of the
@@ -250,8 +251,8 @@ func (r *Runner) apply(ctx context.Context, e Engine, rec Record, profile schema
 	}); err != nil {
 		return err
 	}
-	out.Loaded = loaded
-	if err := out.step(ctx, e, stepFold, folded, func(ctx context.Context) (any, error) { return r.fold(ctx, rec) }); err != nil {
+	out.Loaded, out.Estimate = loaded, nil
+	if err := out.step(ctx, e, stepFold, folded, func(ctx context.Context) (any, error) { return r.fold(ctx, rec, lease) }); err != nil {
 		return err
 	}
 	if err := out.step(ctx, e, stepVerify, verified, func(ctx context.Context) (any, error) { return r.verifyRun(ctx, rec, profile) }); err != nil {

@@ -58,6 +58,9 @@ type Runner struct {
 	// DriftPart is how many users a part of a drift has at most; zero: enough to
 	// keep what the parts share a small part of the work.
 	DriftPart int64
+	// LeaseTTL is how long the holder of a target is believed after its last sign
+	// of life; zero: the store's default.
+	LeaseTTL time.Duration
 	// Tool names this program in records.
 	Tool string
 	// Now is the clock; nil: time.Now.

@@ -224,6 +224,15 @@ func (l *Lease) Check() error {
 	return nil
 }
 
+// CheckIn is Check, and that the log as it stands knows no later holder. A
+// Change made under the lease asks it, so that it is ours when it is committed.
+func (l *Lease) CheckIn(st State) error {
+	if err := l.Check(); err != nil {
+		return err
+	}
+	return l.ours(st)
+}
+
 func (l *Lease) expired() bool {
 	now := l.s.o.Now()
 	return tooOld(now.Sub(l.renewed), now.Round(0).Sub(l.renewed.Round(0)), l.ttl)
@@ -304,6 +313,10 @@ func (l *Lease) stillOurs(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	return l.ours(st)
+}
+
+func (l *Lease) ours(st State) error {
 	now := st.Leases[l.target]
 	if now.Epoch >= l.epoch && now.Holder.Session != l.holder.Session {
 		l.lose(fmt.Sprintf("run %s on host %s took it over (epoch %d)", now.Holder.Run, now.Holder.Host, now.Epoch))

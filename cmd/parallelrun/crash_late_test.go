@@ -176,19 +176,6 @@ func TestKilledAtTheProof(t *testing.T) {
 	}
 }
 
-// fewLogins takes the first few of the template's logins.
-func (f *front) fewLogins(n int) {
-	f.t.Helper()
-	data, err := os.ReadFile(f.dir + "/logins.csv")
-	if err != nil {
-		f.t.Fatal(err)
-	}
-	lines := strings.SplitAfter(string(data), "\n")
-	if err := os.WriteFile(f.dir+"/few.csv", []byte(strings.Join(lines[:n+1], "")), 0o600); err != nil {
-		f.t.Fatal(err)
-	}
-}
-
 // Two signals: after the first, what is in flight is finished and recorded; the
 // run and its target can be taken up at once, since the target was given back.
 func TestInterruptGivesTheTargetBack(t *testing.T) {

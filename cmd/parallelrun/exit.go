@@ -30,6 +30,7 @@ type exitRule struct {
 // matches wins. What no rule knows is a failure.
 var exitRules = []exitRule{
 	{ui.Failed, is(ui.ErrFound)},
+	{ui.Failed, as[*snapshots.LeaseLostError]}, // whatever its last requests came to: a resume looks
 	{ui.UnknownOutcome, as[*snapshots.OutcomeUnknownError]},
 	{ui.Corrupt, snapshots.IsCorrupt},
 	{ui.Corrupt, is(seal.ErrDamagedKey, seal.ErrOpen)},

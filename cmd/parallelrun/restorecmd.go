@@ -5,6 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/parallelrun/parallelrun/internal/ui"
 	"github.com/parallelrun/parallelrun/pipelines"
 )
 
@@ -12,12 +13,14 @@ import (
 type restoreFlags struct {
 	runFlags
 	pipelines.RestoreOptions
-	to string
+	to   string
+	plan bool
 }
 
 func (f *restoreFlags) register(cmd *cobra.Command) {
 	f.runFlags.register(cmd, true)
 	f.registerAllow(cmd)
+	cmd.Flags().BoolVar(&f.plan, "plan", false, "show what would be done (the default)")
 	f.over.register(cmd, true)
 	cmd.Flags().BoolVar(&f.Overwrite, "overwrite", false, "bring back what others changed in the target too")
 	cmd.Flags().BoolVar(&f.DeleteCreated, "delete-created", false, "delete rows that we made since and nobody changed, instead of disabling users")
@@ -25,6 +28,9 @@ func (f *restoreFlags) register(cmd *cobra.Command) {
 
 // options are the flags as a restore takes them.
 func (f *restoreFlags) options() (o pipelines.RestoreOptions, err error) {
+	if f.plan && f.apply {
+		return o, ui.Refusef("choose one", "--plan and --apply exclude each other")
+	}
 	o = f.RestoreOptions
 	o.RunOptions, err = f.runFlags.options()
 	return o, err
@@ -44,7 +50,8 @@ const restoreLong = "What we did since is undone where that takes access away. W
 	"stays unless --overwrite; what would give access back (enable, roles, groups, links, an older\n" +
 	"password, an account that is gone) is withheld unless --allow names it. Users who are not in the\n" +
 	"checkpoint are disabled, or with --delete-created deleted if we made them and nobody changed them.\n" +
-	"The plan lists all of it; without --apply that is all. It obeys brake, lease and ledger as any run,\n" +
+	"The plan lists all of it, and how long it will take at the pace that was measured last; without\n" +
+	"--apply that is all. It obeys brake, lease and ledger as any run,\n" +
 	"and is resumed as any run."
 
 func newRestore(a *app) *cobra.Command {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -71,7 +72,7 @@ func (a *app) withRunner(ctx context.Context, f *runFlags, fn func(*pipelines.Ru
 	}
 	r, err := pipelines.Open(ctx, c, pipelines.OpenOptions{
 		Migration: f.migration, Memory: a.memory(m), Workers: a.workers(m), Progress: a.progress(), Tool: build().Version, ReportDir: f.reports,
-		Boundary: boundary, DriftPart: driftPart,
+		Boundary: boundary, DriftPart: driftPart, LeaseTTL: leaseTTL,
 	})
 	if err != nil {
 		return mappingErr(err)
@@ -83,6 +84,10 @@ func (a *app) withRunner(ctx context.Context, f *runFlags, fn func(*pipelines.Ru
 // boundary is told before and after each step of a run; tests stop the process
 // there.
 var boundary func(step string, done bool)
+
+// leaseTTL is how long a target's holder is believed, zero for the default;
+// tests can't wait for minutes.
+var leaseTTL time.Duration
 
 // loginsOf reads the samples that a flag names, nil for none.
 func loginsOf(f *runFlags) (pipelines.LoginSamples, error) {

@@ -1,9 +1,12 @@
 package main
 
 import (
+	"strings"
+
 	"github.com/spf13/cobra"
 
 	"github.com/parallelrun/parallelrun/internal/ui"
+	"github.com/parallelrun/parallelrun/load"
 	"github.com/parallelrun/parallelrun/pipelines"
 )
 
@@ -47,10 +50,13 @@ func newRunsList(a *app) *cobra.Command {
 }
 
 func newRunsShow(a *app) *cobra.Command {
-	return &cobra.Command{
+	var lists []string
+	cmd := &cobra.Command{
 		Use:   "show [run]",
 		Short: "Show what a run (default: the latest) came to",
-		Args:  between(0, "run"),
+		Long: "Show what a run (default: the latest) came to. --list names the rows of its plan's lists in place\n" +
+			"of counting them, with the fields concerned and no values; with --json every row is a line.",
+		Args: between(0, "run"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			s, err := a.readStore(cmd.Context())
 			if err != nil {
@@ -60,6 +66,9 @@ func newRunsShow(a *app) *cobra.Command {
 			if len(args) > 0 {
 				id = args[0]
 			}
+			if len(lists) > 0 {
+				return pipelines.Listed(cmd.Context(), s, id, lists, func(r pipelines.ListedRow) error { return a.out.Item(r) })
+			}
 			out, err := pipelines.ReadOutcome(cmd.Context(), s, id)
 			if err != nil {
 				return err
@@ -67,4 +76,6 @@ func newRunsShow(a *app) *cobra.Command {
 			return a.out.Print(out)
 		},
 	}
+	cmd.Flags().StringSliceVar(&lists, "list", nil, "name the rows of these lists of the plan, comma-separated: "+strings.Join(load.Lists, ", "))
+	return cmd
 }

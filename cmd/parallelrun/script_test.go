@@ -8,7 +8,6 @@ import (
 	"flag"
 	"fmt"
 	"io/fs"
-	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -19,9 +18,8 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
-	"github.com/parallelrun/parallelrun/internal/contract"
 	"github.com/parallelrun/parallelrun/internal/legacygen"
-	"github.com/parallelrun/parallelrun/internal/sandbox"
+	"github.com/parallelrun/parallelrun/internal/seal"
 	"github.com/parallelrun/parallelrun/internal/servers/keycloak/keycloaktest"
 	"github.com/parallelrun/parallelrun/internal/ui"
 	"github.com/parallelrun/parallelrun/snapshots"
@@ -32,7 +30,7 @@ var update = flag.Bool("update", false, "rewrite what scripts compare with (cmp)
 
 // TestMain makes the real main a command of the scripts.
 func TestMain(m *testing.M) {
-	testscript.Main(keycloaktest.Tests(m), map[string]func(){ui.Program: func() { killAtBoundary(); smallParts(); main() }})
+	testscript.Main(keycloaktest.Tests(m), map[string]func(){ui.Program: func() { killAtBoundary(); smallParts(); shortLease(); main() }})
 }
 
 // TestScripts runs testdata/script/*.txtar, each in a folder of its own, over
@@ -59,6 +57,7 @@ func TestScripts(t *testing.T) {
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("TMPDIR", env.WorkDir)
 			env.Setenv("NO_COLOR", "1")
+			env.Values[boxKey{}], env.Values[backgroundKey{}] = &box{}, &background{}
 			return nil
 		},
 	})
@@ -76,22 +75,44 @@ var shortScripts = []string{"drift", "results", "wave-runs"}
 //	sandbox start [state=DIR] [organizations=off]
 //	                              serve a sandbox until the script ends; sets SANDBOX_URL, SANDBOX_REALM, SANDBOX_CLIENT,
 //	                              SANDBOX_SECRET, SANDBOX_PROOF_CLIENT and SANDBOX_PROOF_SECRET
-//	admin METHOD PATH [BODY]      change the sandbox's realm behind our back, as an administrator would; in PATH
-//	                              user:NAME stands for the id of the user of that name
+//	sandbox realm NAME            make a further realm on that server, with the same clients
+//	sandbox hold N PATH           once N further changes with a path like PATH (a regular expression) have passed, hold all
+//	                              changes before the server begins with them
+//	sandbox held                  wait until one is held
+//	sandbox release [DURATION]    let them go on, now or after a while
+//	sandbox settle                wait until no request is on its way
+//	sandbox mark                  count requests from now
+//	sandbox untouched             no request came in since the mark
+//	sandbox dump REALM FILE       write all that the realm holds to a file, without ids that the server chose
+//	admin [realm=NAME] METHOD PATH [BODY]
+//	                              change the sandbox's realm behind our back, as an administrator would; a PATH may begin
+//	                              with /user/NAME in place of the user's id, /member/ALIAS/NAME for a membership
 //	edit USERNAME JSON            change these fields of an account there; attributes key by key
+//	target NAME REALM             make a realm of the sandbox a target of ./migration.yaml, with a migration of that name;
+//	                              the name sandbox points the target that is there at it
+//	signal stop|cont|kill         pause the command that was started last with exec ... &, wake it up, or end it as a power cut does
+//	exited N                      its exit code was N, once it was waited for (-1: killed)
+//	listed [keys=FILE] DIFF LIST  the rows and columns of a diff are exactly those that a plan lists (see runListed)
 //	damage DIR                    change one byte in the middle of every file below
+//	epoch STORE IDENTITY          make the store's next key epoch, for an identity
 //	signsync [behind=DURATION] STORE TARGET
 //	                              leave a sign of life of the target's credential sync
 var scriptCommands = map[string]func(ts *testscript.TestScript, neg bool, args []string){
 	"admin":    runAdmin,
 	"code":     runCode,
 	"replace":  runReplace,
+	"epoch":    runEpoch,
 	"fixture":  runFixture,
 	"damage":   runDamage,
 	"edit":     runEdit,
 	"gen":      runGen,
 	"sandbox":  runSandbox,
 	"signsync": runSignSync,
+	"target":   runTarget,
+
+	"listed": runListed,
+	"signal": runSignal,
+	"exited": runExited,
 }
 
 func runCode(ts *testscript.TestScript, neg bool, args []string) {
@@ -154,6 +175,18 @@ func runDamage(ts *testscript.TestScript, neg bool, args []string) {
 	}))
 }
 
+func runEpoch(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: epoch STORE IDENTITY")
+	}
+	b, err := local.Open(ts.MkAbs(args[0]))
+	ts.Check(err)
+	id, err := seal.ParseIdentity([]byte(ts.ReadFile(args[1])))
+	ts.Check(err)
+	_, err = seal.NewEpoch(context.Background(), snapshots.KeyFiles(b), id.Recipients()...)
+	ts.Check(err)
+}
+
 func runSignSync(ts *testscript.TestScript, neg bool, args []string) {
 	set, args := options(args)
 	if neg || len(args) != 2 {
@@ -205,89 +238,6 @@ func runGen(ts *testscript.TestScript, neg bool, args []string) {
 	data, err := json.MarshalIndent(counts, "", "  ")
 	ts.Check(err)
 	ts.Check(os.WriteFile(path+".counts.json", data, 0o644))
-}
-
-func runSandbox(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) == 0 || args[0] != "start" {
-		ts.Fatalf("usage: sandbox start [state=DIR] [organizations=off]")
-	}
-	set, _ := options(args[1:])
-	o := sandbox.Options{Realm: sandbox.RealmOptions{NoOrganizations: set["organizations"] == "off"}}
-	if dir, ok := set["state"]; ok {
-		o.StateDir = ts.MkAbs(dir)
-	}
-	s, err := sandbox.New(o)
-	ts.Check(err)
-	ts.Defer(func() { ts.Check(s.Close()) })
-	url, err := s.Start(context.Background())
-	ts.Check(err)
-	r, ok := s.Realm("demo")
-	if !ok {
-		ts.Fatalf("the sandbox has no realm demo")
-	}
-	for name, value := range map[string]string{"URL": url, "REALM": r.Name, "CLIENT": r.Migrator.ID, "SECRET": r.Migrator.Secret,
-		"PROOF_CLIENT": r.Proof.ID, "PROOF_SECRET": r.Proof.Secret} {
-		ts.Setenv("SANDBOX_"+name, value)
-	}
-}
-
-func runAdmin(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) < 2 || len(args) > 3 {
-		ts.Fatalf("usage: admin METHOD PATH [BODY]")
-	}
-	step := contract.Step{Method: args[0], Path: args[1]}
-	if before, name, ok := strings.Cut(args[1], "user:"); ok {
-		name, after, _ := strings.Cut(name, "/")
-		var found []struct{ ID string }
-		ts.Check(json.Unmarshal([]byte(adminDo(ts, contract.Step{Method: "GET", Path: "/users?exact=true&username=" + name})), &found))
-		if len(found) != 1 {
-			ts.Fatalf("%d users %s", len(found), name)
-		}
-		step.Path = strings.TrimSuffix(before+found[0].ID+"/"+after, "/")
-	}
-	if len(args) > 2 {
-		step.Body = args[2]
-	}
-	fmt.Fprintln(ts.Stdout(), adminDo(ts, step))
-}
-
-// adminDo sends a request as an administrator and returns the answer's body.
-func adminDo(ts *testscript.TestScript, step contract.Step) string {
-	realm := &contract.Target{Name: "sandbox", URL: ts.Getenv("SANDBOX_URL"), Realm: ts.Getenv("SANDBOX_REALM"),
-		Migrator: contract.Client{ID: ts.Getenv("SANDBOX_CLIENT"), Secret: ts.Getenv("SANDBOX_SECRET")}}
-	a, err := realm.Do(context.Background(), step, contract.Vars{})
-	ts.Check(err)
-	if a.Status/100 != 2 {
-		ts.Fatalf("%s %s: status %d: %s", step.Method, step.Path, a.Status, a.Body)
-	}
-	return a.Body
-}
-
-func runEdit(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) != 2 {
-		ts.Fatalf("usage: edit USERNAME JSON")
-	}
-	var found []map[string]any
-	ts.Check(json.Unmarshal([]byte(adminDo(ts, contract.Step{Method: "GET", Path: "/users?exact=true&username=" + args[0]})), &found))
-	if len(found) != 1 {
-		ts.Fatalf("%d accounts %q", len(found), args[0])
-	}
-	path := fmt.Sprintf("/users/%s", found[0]["id"])
-	var account map[string]any
-	ts.Check(json.Unmarshal([]byte(adminDo(ts, contract.Step{Method: "GET", Path: path})), &account))
-	var change map[string]any
-	ts.Check(json.Unmarshal([]byte(args[1]), &change))
-	for k, v := range change {
-		have, _ := account[k].(map[string]any)
-		if more, ok := v.(map[string]any); ok && have != nil {
-			maps.Copy(have, more)
-			v = have
-		}
-		account[k] = v
-	}
-	body, err := json.Marshal(account)
-	ts.Check(err)
-	adminDo(ts, contract.Step{Method: "PUT", Path: path, Body: string(body)})
 }
 
 // TestHelp: every command explains itself, and the help lists the exit codes.

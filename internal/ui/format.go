@@ -69,3 +69,19 @@ func Percent(part, whole int64) string {
 	}
 	return fmt.Sprintf("%.1f%%", 100*float64(part)/float64(whole))
 }
+
+// About writes a time that is only reckoned: 40 s, 12 min, 2 h 10 min. It rounds
+// up.
+func About(d time.Duration) string {
+	up := func(unit time.Duration) time.Duration { return (d + unit - 1) / unit }
+	switch {
+	case d <= time.Second:
+		return "1 s"
+	case d <= 55*time.Second:
+		return fmt.Sprintf("%d s", up(time.Second))
+	case up(time.Minute) < 60:
+		return fmt.Sprintf("%d min", up(time.Minute))
+	}
+	tens := up(10 * time.Minute)
+	return fmt.Sprintf("%d h %d min", tens/6, tens%6*10)
+}

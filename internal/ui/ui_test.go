@@ -56,6 +56,8 @@ func TestFormats(t *testing.T) {
 		{Bytes(0), "0 B"}, {Bytes(1023), "1023 B"}, {Bytes(1536), "1.5 KiB"}, {Bytes(5 << 40), "5.0 TiB"},
 		{Elapsed(840 * time.Millisecond), "840ms"}, {Elapsed(12345 * time.Millisecond), "12.3s"},
 		{Elapsed(245 * time.Second), "4m05s"}, {Elapsed(130 * time.Minute), "2h10m"}, {Elapsed(3599*time.Second + 900*time.Millisecond), "60m00s"},
+		{About(300 * time.Millisecond), "1 s"}, {About(12345 * time.Millisecond), "13 s"}, {About(56 * time.Second), "1 min"}, {About(61 * time.Second), "2 min"},
+		{About(59*time.Minute + time.Second), "1 h 0 min"}, {About(125 * time.Minute), "2 h 10 min"},
 		{Rate(100, time.Second), "100/s"}, {Rate(3, 2*time.Second), "1.5/s"}, {Rate(5, 0), "-"}, {Rate(12345678, time.Second), "12,345,678/s"},
 		{Percent(1, 3), "33.3%"}, {Percent(1, 0), "-"},
 	} {

@@ -60,7 +60,7 @@ func newClient(cfg Config) *client {
 	if rt == nil {
 		rt = newTransport(cfg)
 	}
-	plain := &http.Client{Transport: rt, CheckRedirect: func(*http.Request, []*http.Request) error {
+	plain := &http.Client{Transport: leased{rt}, CheckRedirect: func(*http.Request, []*http.Request) error {
 		return http.ErrUseLastResponse
 	}}
 	c := &client{
@@ -155,6 +155,9 @@ func (c *client) sendWrite(ctx context.Context, k call, body []byte, token strin
 		return reply{}, err
 	}
 	resp, err := c.plain.Do(req)
+	if lost := load.LeaseErr(ctx); err != nil && lost != nil {
+		return reply{}, lost
+	}
 	if err != nil {
 		return reply{}, c.noAnswer(k, err, sent)
 	}
@@ -199,6 +202,9 @@ func (c *client) readOnce(ctx context.Context, k call, token string) (reply, err
 	if err != nil {
 		if ctx.Err() != nil {
 			return reply{}, ctx.Err()
+		}
+		if lost := load.LeaseErr(ctx); lost != nil {
+			return reply{}, lost
 		}
 		return reply{}, c.noAnswer(k, err, false)
 	}

@@ -23,6 +23,8 @@ type realmFacts struct {
 	// client may not read them.
 	Aliases      []string
 	AliasesKnown bool
+	// Roles are the realm's, and those that Prepare makes; nil before Preflight.
+	Roles []string
 	// Actions are the required actions that the server knows.
 	Actions []string
 }
@@ -93,7 +95,17 @@ func (f *realmFacts) defaultRole() string {
 	if f.DefaultRole.Name != "" {
 		return f.DefaultRole.Name
 	}
-	return "default-roles-" + strings.ToLower(f.Realm)
+	return defaultRolePrefix + strings.ToLower(f.Realm)
+}
+
+// defaultRolePrefix begins the name of every realm's default role; the realm's
+// own name follows.
+const defaultRolePrefix = "default-roles-"
+
+// foreignDefault says that a role is another realm's default role, as rows have
+// it that come from there (a restore into an empty realm).
+func (f *realmFacts) foreignDefault(role string) bool {
+	return strings.HasPrefix(role, defaultRolePrefix) && role != f.defaultRole() && f.Roles != nil && !slices.Contains(f.Roles, role)
 }
 
 // localeNative says whether the server shows and keeps the attribute locale:

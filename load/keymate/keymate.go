@@ -23,7 +23,10 @@ type Target struct {
 	realm *realmFacts // nil before the first look at the realm
 }
 
-var _ load.Target = (*Target)(nil)
+var (
+	_ load.Target  = (*Target)(nil)
+	_ load.Counter = (*Target)(nil)
+)
 
 // Open makes a target. It sends nothing; Preflight does.
 func Open(cfg Config) (*Target, error) {

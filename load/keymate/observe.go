@@ -20,6 +20,12 @@ import (
 // observeBatch is how many users one read-back call asks for.
 const observeBatch = 50
 
+// CountUsers implements load.Counter.
+func (t *Target) CountUsers(ctx context.Context) (n int64, err error) {
+	err = t.http.get(ctx, "count the accounts", "/users/count", nil, &n)
+	return n, err
+}
+
 // Observe reads what the realm holds within the scope. Users are found by
 // their ids, a batch per call; what belongs to each is asked for per user, a
 // bounded number of users at once, leaving out what the realm has none of.

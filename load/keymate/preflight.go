@@ -28,7 +28,19 @@ func (t *Target) Preflight(ctx context.Context) (schemas.TargetProfile, error) {
 	p := t.profile(f)
 	p.RealmRoles, err = t.names.roleNames(ctx)
 	p.RealmRoles = asSet(append(p.RealmRoles, t.cfg.Roles...))
+	if err == nil {
+		t.learnRoles(f, p.RealmRoles)
+	}
 	return p, err
+}
+
+// learnRoles adds the realm's roles to what is known of it.
+func (t *Target) learnRoles(f *realmFacts, roles []string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	more := *f
+	more.Roles = roles
+	t.realm = &more
 }
 
 // fit refuses a realm whose settings would spoil the load.

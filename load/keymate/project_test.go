@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/parallelrun/parallelrun/load"
+	"github.com/parallelrun/parallelrun/load/keymate"
 	"github.com/parallelrun/parallelrun/schemas"
 )
 
@@ -64,6 +65,26 @@ func TestProjectionNotes(t *testing.T) {
 		r, notes := w.target.Project(table, entity(table, "t", map[string]any{"name": "x"}))
 		if get(table, r, "name") != nil || len(notes) != 1 || notes[0].What != load.LeftOut {
 			t.Errorf("%s: %v, %v", table, r, notes)
+		}
+	}
+}
+
+// Rows that come from another realm have that one's default role: here they get
+// this one's, once. A role of the realm that is only named so is left alone.
+func TestProjectDefaultRoleOfAnotherRealm(t *testing.T) {
+	for _, adds := range []bool{true, false} {
+		w := onSandbox(t, options{change: func(c *keymate.Config) { c.DefaultRole, c.Roles = adds, []string{"employee", "default-roles-here"} }})
+		u := fullUser(0)
+		for _, c := range []struct{ roles, want []string }{
+			{[]string{"default-roles-lost", "employee"}, []string{"default-roles-box", "employee"}},
+			{[]string{"default-roles-box", "default-roles-lost"}, []string{"default-roles-box"}},
+			{[]string{"default-roles-box", "default-roles-here"}, []string{"default-roles-box", "default-roles-here"}},
+		} {
+			u.User = set(schemas.Users, u.User, "realm_roles", c.roles)
+			p, _ := w.target.ProjectUser(u)
+			if d := cmp.Diff(c.want, get(schemas.Users, p.User, "realm_roles")); d != "" {
+				t.Errorf("adds %t, %v: %s", adds, c.roles, d)
+			}
 		}
 	}
 }

@@ -160,6 +160,13 @@ func (p *projector) actions(row schemas.Row) []string {
 
 func (p *projector) roles(row schemas.Row) []string {
 	roles := slices.Clone(texts(schemas.Users, row, "realm_roles"))
+	for i, role := range roles {
+		if p.facts.foreignDefault(role) {
+			roles[i] = p.facts.defaultRole()
+			p.notes.add(load.Changed, "realm_roles", "another realm's default role replaced by this one's")
+		}
+	}
+	roles = asSet(roles)
 	if role := p.facts.defaultRole(); p.cfg.DefaultRole && !slices.Contains(roles, role) {
 		roles = append(roles, role)
 		p.notes.add(load.Changed, "realm_roles", "the realm's default role added")

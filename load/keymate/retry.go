@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-retryablehttp"
+
+	"github.com/parallelrun/parallelrun/load"
 )
 
 // How reads (and token requests) are repeated.
@@ -34,6 +36,9 @@ func newRetrier(plain *http.Client, retries int) *retryablehttp.Client {
 func worthRepeating(ctx context.Context, resp *http.Response, err error) (bool, error) {
 	if ctx.Err() != nil {
 		return false, ctx.Err()
+	}
+	if lost := load.LeaseErr(ctx); lost != nil {
+		return false, lost
 	}
 	if err != nil {
 		return !isCertificate(err) && !errors.Is(err, http.ErrUseLastResponse), nil

@@ -113,6 +113,9 @@ func (c *client) postForm(ctx context.Context, k call, address string, form url.
 		if ctx.Err() != nil {
 			return g, 0, ctx.Err()
 		}
+		if lost := load.LeaseErr(ctx); lost != nil {
+			return g, 0, lost
+		}
 		return g, 0, c.noAnswer(k, err, false)
 	}
 	defer drain(resp.Body)
