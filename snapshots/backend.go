@@ -31,6 +31,8 @@ type Backend interface {
 	Create(ctx context.Context, key string, body io.ReadSeeker) error
 	// Open returns the object for reading, ErrNotFound if there is none.
 	Open(ctx context.Context, key string) (Object, error)
+	// Stat returns an object's size, ErrNotFound if there is none.
+	Stat(ctx context.Context, key string) (int64, error)
 	// List yields the keys that start with prefix and sort after the key
 	// `after`, in byte order. Objects created before the call are all seen.
 	List(ctx context.Context, prefix, after string) iter.Seq2[string, error]

@@ -77,6 +77,9 @@ func wantBytes(t *testing.T, b snapshots.Backend, key string, want []byte) {
 	if err != nil || !bytes.Equal(got, want) {
 		t.Errorf("%s: got %d bytes, %v; want %d bytes", key, len(got), err, len(want))
 	}
+	if n, err := b.Stat(t.Context(), key); err != nil || n != int64(len(want)) {
+		t.Errorf("stat %s: %d bytes, %v; want %d", key, n, err, len(want))
+	}
 }
 
 func mustPut(t *testing.T, b snapshots.Backend, key string, data []byte) {
@@ -165,6 +168,10 @@ func notFound(t *testing.T, open func() snapshots.Backend) {
 		if !errors.Is(err, snapshots.ErrNotFound) || !strings.Contains(err.Error(), key) {
 			t.Errorf("open %s: got %v, want ErrNotFound that names the key", key, err)
 		}
+		_, err = b.Stat(t.Context(), key)
+		if !errors.Is(err, snapshots.ErrNotFound) || !strings.Contains(err.Error(), key) {
+			t.Errorf("stat %s: got %v, want ErrNotFound that names the key", key, err)
+		}
 	}
 }
 
@@ -176,6 +183,9 @@ func badKeys(t *testing.T, open func() snapshots.Backend) {
 		}
 		if _, err := b.Open(t.Context(), key); !errors.Is(err, snapshots.ErrBadKey) {
 			t.Errorf("open %q: got %v, want ErrBadKey", key, err)
+		}
+		if _, err := b.Stat(t.Context(), key); !errors.Is(err, snapshots.ErrBadKey) {
+			t.Errorf("stat %q: got %v, want ErrBadKey", key, err)
 		}
 	}
 	if keys, err := Keys(t.Context(), b, "", ""); len(keys) != 0 || err != nil {
@@ -280,6 +290,9 @@ func cancelled(t *testing.T, open func() snapshots.Backend) {
 	}
 	if _, err := b.Open(ctx, "there"); !errors.Is(err, context.Canceled) {
 		t.Errorf("open: got %v", err)
+	}
+	if _, err := b.Stat(ctx, "there"); !errors.Is(err, context.Canceled) {
+		t.Errorf("stat: got %v", err)
 	}
 	if _, err := Keys(ctx, b, "", ""); !errors.Is(err, context.Canceled) {
 		t.Errorf("list: got %v", err)
