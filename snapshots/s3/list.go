@@ -1,0 +1,91 @@
+package s3
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+
+	"github.com/parallelrun/parallelrun/snapshots"
+)
+
+// List yields the keys under a prefix, in byte order. A server that lists in
+// another order is refused: a reader that stops at a gap would miss entries.
+func (b *Backend) List(ctx context.Context, prefix, after string) iter.Seq2[string, error] {
+	return func(yield func(string, error) bool) {
+		if err := ctx.Err(); err != nil {
+			yield("", fmt.Errorf("list %s: %w", b.name(prefix), err))
+			return
+		}
+		if !startsKey(prefix) {
+			return
+		}
+		l := lister{b: b, prefix: prefix, last: after, yield: yield}
+		in := &s3.ListObjectsV2Input{Bucket: aws.String(b.o.Bucket), Prefix: aws.String(b.o.Prefix + prefix)}
+		if b.page > 0 {
+			in.MaxKeys = aws.Int32(b.page)
+		}
+		if b.o.Prefix+after != "" {
+			in.StartAfter = aws.String(b.o.Prefix + after)
+		}
+		for l.page(ctx, in) {
+		}
+	}
+}
+
+// startsKey: some key may start like this.
+func startsKey(prefix string) bool {
+	prefix, _ = strings.CutSuffix(prefix, "/")
+	return prefix == "" || snapshots.CheckKey(prefix) == nil
+}
+
+type lister struct {
+	b      *Backend
+	prefix string
+	last   string
+	yield  func(string, error) bool
+}
+
+// page yields one page, and says whether there is another.
+func (l *lister) page(ctx context.Context, in *s3.ListObjectsV2Input) bool {
+	out, err := l.ask(ctx, in)
+	if err != nil {
+		l.yield("", l.b.readError("list", l.prefix, err, ctx.Err()))
+		return false
+	}
+	for _, o := range out.Contents {
+		key, ours := strings.CutPrefix(aws.ToString(o.Key), l.b.o.Prefix)
+		if !ours || snapshots.CheckKey(key) != nil {
+			continue // not a store's
+		}
+		if !strings.HasPrefix(key, l.prefix) || key <= l.last && l.last != "" {
+			l.yield("", l.disorder(key))
+			return false
+		}
+		l.last = key
+		if !l.yield(key, nil) {
+			return false
+		}
+	}
+	in.ContinuationToken = out.NextContinuationToken
+	return aws.ToBool(out.IsTruncated) && in.ContinuationToken != nil
+}
+
+func (l *lister) ask(ctx context.Context, in *s3.ListObjectsV2Input) (*s3.ListObjectsV2Output, error) {
+	release, err := l.b.slot(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	ctx, cancel := l.b.patient(ctx, 0)
+	defer cancel()
+	return l.b.client.ListObjectsV2(ctx, in)
+}
+
+func (l *lister) disorder(key string) error {
+	return &Error{Op: "list", Object: l.b.name(l.prefix), Err: ErrRefused, hint: "use a server that lists in byte order and heeds start-after; `parallelrun store doctor` says more",
+		Message: fmt.Sprintf("%q was listed after %q: a store can't lie there", key, l.last)}
+}
