@@ -5,10 +5,12 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"net/http/httptrace"
 	"sync/atomic"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
@@ -36,7 +38,26 @@ func (b *Backend) Create(ctx context.Context, key string, body io.ReadSeeker) er
 			return fmt.Errorf("create %s: %w", b.name(key), snapshots.ErrExists)
 		}
 	}
-	return b.send(ctx, key, body, m)
+	return b.sendOnce(ctx, key, body, m)
+}
+
+// sendTries is how often a request is tried that could not leave.
+const sendTries = 5
+
+// sendOnce tries until the request could leave; from then on it is not tried
+// again.
+func (b *Backend) sendOnce(ctx context.Context, key string, body io.ReadSeeker, m measured) error {
+	pause := 100 * time.Millisecond
+	for tries := 1; ; tries++ {
+		err := b.send(ctx, key, body, m)
+		if err == nil || !errors.Is(err, ErrUnreachable) || tries == sendTries || !sleep(ctx, pause) {
+			return err
+		}
+		if _, err := body.Seek(0, io.SeekStart); err != nil {
+			return fmt.Errorf("create %s: %w", b.name(key), err)
+		}
+		pause *= 2
+	}
 }
 
 // CreateDamaged sends bytes that are not those that it announces, as if one had
