@@ -36,7 +36,12 @@ type Error struct {
 	Err     error
 	hint    string
 	cause   error // of the context; may be nil
+
+	disorder bool
 }
+
+// Disordered: a list was not in the order that was asked for.
+func (e *Error) Disordered() bool { return e.disorder }
 
 func (e *Error) Error() string {
 	s := e.Op + " " + e.Object + ": "

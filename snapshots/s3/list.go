@@ -36,6 +36,14 @@ func (b *Backend) List(ctx context.Context, prefix, after string) iter.Seq2[stri
 	}
 }
 
+// SmallPages is the back end with lists in pages of so many keys, to see that
+// the server turns them.
+func (b *Backend) SmallPages(keys int32) snapshots.Backend {
+	c := *b
+	c.page = keys
+	return &c
+}
+
 // startsKey: some key may start like this.
 func startsKey(prefix string) bool {
 	prefix, _ = strings.CutSuffix(prefix, "/")
@@ -86,6 +94,6 @@ func (l *lister) ask(ctx context.Context, in *s3.ListObjectsV2Input) (*s3.ListOb
 }
 
 func (l *lister) disorder(key string) error {
-	return &Error{Op: "list", Object: l.b.name(l.prefix), Err: ErrRefused, hint: "use a server that lists in byte order and heeds start-after; `parallelrun store doctor` says more",
+	return &Error{Op: "list", Object: l.b.name(l.prefix), Err: ErrRefused, disorder: true, hint: "use a server that lists in byte order and heeds start-after; `parallelrun store doctor` says more",
 		Message: fmt.Sprintf("%q was listed after %q: a store can't lie there", key, l.last)}
 }

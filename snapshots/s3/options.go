@@ -34,8 +34,6 @@ type Options struct {
 	Timeout time.Duration
 	// Concurrency is how many requests run at once; zero: 32.
 	Concurrency int
-
-	pageSize int32 // for tests of lists
 }
 
 // Checksums say when a write carries a checksum that the server compares and

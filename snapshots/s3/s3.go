@@ -39,7 +39,7 @@ type Backend struct {
 	client *s3.Client
 	slots  chan struct{} // requests at once
 	put    sse           // encryption of what is written
-	page   int32         // keys per page of a list; zero: the server's
+	page   int32         // keys per page of a list; zero: as the server likes
 }
 
 var _ snapshots.Backend = (*Backend)(nil)
@@ -61,7 +61,7 @@ func Open(ctx context.Context, o Options) (*Backend, error) {
 	if cfg.Region == "" {
 		cfg.Region = defaultRegion
 	}
-	b := &Backend{o: o, slots: make(chan struct{}, o.Concurrency), put: o.Encryption.headers(), page: o.pageSize}
+	b := &Backend{o: o, slots: make(chan struct{}, o.Concurrency), put: o.Encryption.headers()}
 	b.client = s3.NewFromConfig(cfg, o.apply)
 	if err := b.checkEndpoint(); err != nil {
 		return nil, err
