@@ -64,7 +64,7 @@ func Init(ctx context.Context, b Backend, o InitOptions) error {
 		return err
 	}
 	// format.json comes last: with it the store is there.
-	createErr := createInsisting(ctx, b, formatKey, bytes.NewReader(data))
+	_, createErr := createInsisting(ctx, b, formatKey, bytes.NewReader(data))
 	if createErr == nil {
 		return nil
 	}

@@ -88,7 +88,7 @@ func (s *Store) putManifest(ctx context.Context, tables []parts.Table) (snapshot
 
 // putBytes creates an object, trying again while the outcome is unknown.
 func (s *Store) putBytes(ctx context.Context, key string, data []byte) error {
-	if err := createInsisting(ctx, s.b, key, bytes.NewReader(data)); err != nil {
+	if _, err := createInsisting(ctx, s.b, key, bytes.NewReader(data)); err != nil {
 		return fmt.Errorf("put %s: %w", key, err)
 	}
 	return nil

@@ -45,7 +45,8 @@ func (s *Store) putObject(ctx context.Context, body io.ReadSeeker, count *putCou
 	if err != nil {
 		return o, fmt.Errorf("put object: %w", err)
 	}
-	switch err := createInsisting(ctx, s.b, objectKey(o), body); {
+	there, err := createInsisting(ctx, s.b, objectKey(o), body)
+	switch {
 	case err == nil:
 		count.objects.Add(1)
 		count.bytes.Add(o.Bytes)
@@ -53,20 +54,33 @@ func (s *Store) putObject(ctx context.Context, body io.ReadSeeker, count *putCou
 	case errors.Is(err, ErrExists):
 		count.reused.Add(1)
 		count.reusedBytes.Add(o.Bytes)
-		return o, s.checkSize(ctx, o)
+		return o, sized(o, there, nil)
 	default:
 		return o, fmt.Errorf("put object: %w", err)
 	}
 }
 
 // createInsisting creates an object and repeats that while the outcome is
-// unknown. Not for the log: there, what lies under the key is asked first.
-func createInsisting(ctx context.Context, b Backend, key string, body io.ReadSeeker) error {
+// unknown. That it exists is believed only once it is seen, with so many bytes:
+// a server that refuses out of confusion must not make us refer to nothing. Not
+// for the log: there, what lies under the key is asked first.
+func createInsisting(ctx context.Context, b Backend, key string, body io.ReadSeeker) (there int64, err error) {
 	pause := putPause
 	for tries := 1; ; tries++ {
 		err := b.Create(ctx, key, body)
-		if err == nil || !errors.Is(err, ErrUnknownOutcome) || errors.Is(err, ErrBroken) || tries == putTries || !sleep(ctx, pause) {
-			return err
+		again := errors.Is(err, ErrUnknownOutcome) && !errors.Is(err, ErrBroken)
+		if errors.Is(err, ErrExists) {
+			size, statErr := b.Stat(ctx, key)
+			if statErr == nil {
+				return size, err
+			}
+			if again = errors.Is(statErr, ErrNotFound); !again {
+				return 0, statErr
+			}
+			err = fmt.Errorf("refused as there already, and not there: %w", statErr)
+		}
+		if err == nil || !again || tries == putTries || !sleep(ctx, pause) {
+			return 0, err
 		}
 		pause *= 2
 	}

@@ -146,8 +146,6 @@ func (b *Backend) readError(op, key string, err, asker error) error {
 	case asker != nil:
 	case e.Status == http.StatusNotFound && e.Code != "NoSuchBucket":
 		e.Err = snapshots.ErrNotFound
-	case e.Status == http.StatusPreconditionFailed:
-		return &snapshots.CorruptError{Object: key, What: "it changed while it was read", Advice: "somebody writes over objects of " + b.Location() + ": find out who, and restore it from a copy"}
 	case e.Status >= 500, e.Status == http.StatusTooManyRequests, e.Status == 0 && (network || errors.Is(err, context.DeadlineExceeded)):
 		e.Err = ErrUnreachable
 		if e.hint == "" {

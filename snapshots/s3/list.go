@@ -2,11 +2,14 @@ package s3
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
+	"net/http"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"github.com/parallelrun/parallelrun/snapshots"
@@ -59,9 +62,13 @@ type lister struct {
 
 // page yields one page, and says whether there is another.
 func (l *lister) page(ctx context.Context, in *s3.ListObjectsV2Input) bool {
-	out, err := l.ask(ctx, in)
+	var out *s3.ListObjectsV2Output
+	err := l.b.insisting(ctx, l.prefix, func(ctx context.Context) (err error) {
+		out, err = l.ask(ctx, in)
+		return err
+	})
 	if err != nil {
-		l.yield("", l.b.readError("list", l.prefix, err, ctx.Err()))
+		l.yield("", err)
 		return false
 	}
 	for _, o := range out.Contents {
@@ -82,15 +89,18 @@ func (l *lister) page(ctx context.Context, in *s3.ListObjectsV2Input) bool {
 	return aws.ToBool(out.IsTruncated) && in.ContinuationToken != nil
 }
 
+// ask sends one request. A page that broke off is an error without a judgement.
 func (l *lister) ask(ctx context.Context, in *s3.ListObjectsV2Input) (*s3.ListObjectsV2Output, error) {
-	release, err := l.b.slot(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer release()
 	ctx, cancel := l.b.patient(ctx, 0)
 	defer cancel()
-	return l.b.client.ListObjectsV2(ctx, in)
+	out, err := l.b.client.ListObjectsV2(ctx, in)
+	if r, ok := errors.AsType[*awshttp.ResponseError](err); ok && r.HTTPStatusCode() == http.StatusOK {
+		return nil, fmt.Errorf("page of a list: %w", r.Err)
+	}
+	if err != nil {
+		return nil, l.b.readError("list", l.prefix, err, nil)
+	}
+	return out, nil
 }
 
 func (l *lister) disorder(key string) error {

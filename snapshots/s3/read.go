@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"golang.org/x/sync/errgroup"
 
@@ -127,6 +128,10 @@ func (b *Backend) get(ctx context.Context, key string, from, n int64, etag *stri
 		Bucket: aws.String(b.o.Bucket), Key: b.key(key), Range: aws.String(fmt.Sprintf("bytes=%d-%d", from, from+n-1)), IfMatch: etag,
 		SSECustomerAlgorithm: b.put.customerAlgorithm, SSECustomerKey: b.put.customerKey, SSECustomerKeyMD5: b.put.keyMD,
 	})
+	e, ok := errors.AsType[*awshttp.ResponseError](err)
+	if ok && etag != nil && e.HTTPStatusCode() == http.StatusPreconditionFailed {
+		return nil, &snapshots.CorruptError{Object: key, What: "it changed while it was read", Advice: "somebody writes over objects of " + b.Location() + ": find out who, and restore it from a copy"}
+	}
 	if err != nil {
 		return nil, b.readError("open", key, err, nil)
 	}

@@ -1,8 +1,13 @@
 package s3_test
 
 import (
+	"bytes"
 	"sync/atomic"
 	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/config"
+	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"github.com/parallelrun/parallelrun/internal/servers/versitygw"
 	"github.com/parallelrun/parallelrun/internal/servers/versitygw/versitygwtest"
@@ -42,5 +47,18 @@ func TestConformance(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// overwrite replaces an object, as no store does.
+func overwrite(t *testing.T, server *versitygw.Server, bucket, key string, data []byte) {
+	t.Helper()
+	cfg, err := config.LoadDefaultConfig(t.Context(), config.WithRegion(versitygw.Region))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := awss3.NewFromConfig(cfg, func(o *awss3.Options) { o.BaseEndpoint, o.UsePathStyle = aws.String(server.URL), true })
+	if _, err := c.PutObject(t.Context(), &awss3.PutObjectInput{Bucket: &bucket, Key: &key, Body: bytes.NewReader(data)}); err != nil {
+		t.Fatal(err)
 	}
 }
