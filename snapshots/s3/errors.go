@@ -144,7 +144,7 @@ func (b *Backend) readError(op, key string, err, asker error) error {
 	_, network := errors.AsType[net.Error](err)
 	switch {
 	case asker != nil:
-	case e.Status == http.StatusNotFound && e.Code != "NoSuchBucket":
+	case missing(e):
 		e.Err = snapshots.ErrNotFound
 	case e.Status >= 500, e.Status == http.StatusTooManyRequests, e.Status == 0 && (network || errors.Is(err, context.DeadlineExceeded)):
 		e.Err = ErrUnreachable
@@ -159,11 +159,20 @@ func (b *Backend) readError(op, key string, err, asker error) error {
 	return e
 }
 
+// missing: the server says that there is no such object, in its own words. A
+// bare 404 may come from anybody on the way, save for a HEAD, which never has a
+// body.
+func missing(e *Error) bool {
+	return e.Status == http.StatusNotFound && (e.Code == "NoSuchKey" || e.Op == "stat" && e.Code == "NotFound")
+}
+
 // hints are the next steps by the server's codes.
 var hints = map[string]string{
 	"AccessDenied":                 "give the identity the permissions that docs/store.md lists; without ListBucket a missing key looks like this as well",
 	"AllAccessDisabled":            "give the identity the permissions that docs/store.md lists",
 	"InvalidAccessKeyId":           "the credentials are of another account or server: see AWS_PROFILE and the endpoint",
+	"XAdminUserNotFound":           "the credentials are of another account or server: see AWS_PROFILE and the endpoint", // versitygw
+	"NotFound":                     "is that the URL of an S3 server?",
 	"SignatureDoesNotMatch":        "the secret key is not the access key's, or a proxy changes requests on the way",
 	"ExpiredToken":                 "renew the session's credentials",
 	"NoSuchBucket":                 "make the bucket first, or correct store: in the configuration",
