@@ -257,7 +257,7 @@ type disordered interface {
 func (x *examination) oneList(ctx context.Context, b snapshots.Backend, prefix, after string, want []string) error {
 	var got []string
 	for key, err := range b.List(ctx, prefix, after) {
-		if d, ok := err.(disordered); ok && d.Disordered() { //nolint:errorlint // the back end's own error
+		if d, ok := err.(disordered); ok && d.Disordered() {
 			return brokenf("%s", strings.TrimSuffix(err.Error(), " ("+d.Hint()+")"))
 		}
 		if err != nil {

@@ -28,7 +28,6 @@ import (
 type line struct {
 	direct, faulty *s3.Backend
 	proxy          *faultproxy.Proxy
-	closed         string // a URL that nobody listens at
 }
 
 func newServer(t *testing.T) (direct, proxied string, proxy *faultproxy.Proxy, bucket func(*testing.T) string) {
@@ -301,7 +300,7 @@ func TestEveryRequest(t *testing.T) {
 		"503": answer(503, "SlowDown"), "403": answer(403, "AccessDenied"), "412": answer(412, "PreconditionFailed"),
 	} {
 		t.Run(name, func(t *testing.T) {
-			step := 1
+			step := 2
 			if testing.Short() {
 				step = 5
 			}

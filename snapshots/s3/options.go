@@ -1,7 +1,7 @@
 package s3
 
 import (
-	"crypto/md5" //nolint:gosec // the protocol asks for the key's MD5
+	"crypto/md5" // the protocol asks for the key's
 	"encoding/base64"
 	"net"
 	"net/url"
@@ -134,7 +134,7 @@ func (e *Encryption) headers() sse {
 	case e.KMSKey != "":
 		return sse{mode: types.ServerSideEncryptionAwsKms, kmsKey: aws.String(e.KMSKey)}
 	case e.CustomerKey != nil:
-		sum := md5.Sum(e.CustomerKey) //nolint:gosec // as above
+		sum := md5.Sum(e.CustomerKey)
 		return sse{
 			customerAlgorithm: aws.String("AES256"),
 			customerKey:       aws.String(base64.StdEncoding.EncodeToString(e.CustomerKey)),
