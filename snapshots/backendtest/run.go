@@ -29,6 +29,7 @@ func Run(t *testing.T, make Opener) {
 		{"create then read", createThenRead},
 		{"create only", createOnly},
 		{"one of 32 racing writers wins", race},
+		{"one of 8 racing writers of large objects wins", raceLarge},
 		{"racing writers of one content all succeed or meet it", raceSame},
 		{"not found", notFound},
 		{"bad keys", badKeys},
@@ -116,17 +117,23 @@ func createOnly(t *testing.T, open func() snapshots.Backend) {
 	wantBytes(t, b, "a/b", []byte("first"))
 }
 
-func race(t *testing.T, open func() snapshots.Backend) {
+func race(t *testing.T, open func() snapshots.Backend) { raceOf(t, open, 5, 32, 1000) }
+
+// raceLarge: back ends and servers may treat objects of megabytes in another
+// way, such as looking before they write.
+func raceLarge(t *testing.T, open func() snapshots.Backend) { raceOf(t, open, 3, 8, 3<<20) }
+
+func raceOf(t *testing.T, open func() snapshots.Backend, rounds, writers, size int) {
 	backends := []snapshots.Backend{open(), open(), open(), open()}
-	for round := range 5 {
+	for round := range rounds {
 		key := fmt.Sprintf("log/%d/x.json", round)
 		var won atomic.Int32
 		var winner atomic.Value
 		start := make(chan struct{})
 		var wg sync.WaitGroup
-		for w := range 32 {
+		for w := range writers {
 			wg.Go(func() {
-				body := bytes.Repeat([]byte{byte(w)}, 1000+w)
+				body := bytes.Repeat([]byte{byte(w)}, size+w)
 				<-start
 				switch err := Put(t.Context(), backends[w%len(backends)], key, body); {
 				case err == nil:
