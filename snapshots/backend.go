@@ -9,7 +9,8 @@ import (
 
 // Errors of back ends. Each says what the caller does next.
 var (
-	// ErrExists: another object has the key; nothing was written. Read it to see whose it is.
+	// ErrExists: another object has the key; nothing was written. Read it to see
+	// whose it is. A server may refuse a moment before the other can be read.
 	ErrExists = errors.New("object exists")
 	// ErrNotFound: there is no such object.
 	ErrNotFound = errors.New("object not found")

@@ -145,7 +145,7 @@ func (b *Backend) readError(op, key string, err, asker error) error {
 	switch {
 	case asker != nil:
 	case missing(e):
-		e.Err = snapshots.ErrNotFound
+		e.Err, e.hint = snapshots.ErrNotFound, ""
 	case e.Status >= 500, e.Status == http.StatusTooManyRequests, e.Status == 0 && (network || errors.Is(err, context.DeadlineExceeded)):
 		e.Err = ErrUnreachable
 		if e.hint == "" {
