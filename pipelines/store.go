@@ -4,28 +4,59 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/parallelrun/parallelrun/internal/config"
 	"github.com/parallelrun/parallelrun/internal/seal"
 	"github.com/parallelrun/parallelrun/snapshots"
 	"github.com/parallelrun/parallelrun/snapshots/local"
+	"github.com/parallelrun/parallelrun/snapshots/s3"
 )
 
-// createBackend opens the place that a store's location names, and makes it
-// where there is none.
-func createBackend(location string) (snapshots.Backend, error) {
-	dir, err := config.StoreDir(location)
+// OpenBackend opens the place that a store's name leads to; how a bucket is
+// spoken to says o. A folder that is not there is an error unless it is to be
+// made; a bucket is never made.
+func OpenBackend(ctx context.Context, name string, o config.S3, make bool) (snapshots.Backend, error) {
+	place, err := config.ParseStore(name)
 	if err != nil {
 		return nil, err
 	}
-	return local.Create(dir)
+	switch {
+	case place.IsBucket():
+		return openBucket(ctx, place, o)
+	case make:
+		return local.Create(place.Dir)
+	}
+	return local.Open(place.Dir)
+}
+
+func openBucket(ctx context.Context, place config.Place, o config.S3) (snapshots.Backend, error) {
+	key, err := o.Encryption.Key()
+	if err != nil {
+		return nil, fmt.Errorf("s3.encryption.customerKey: %w", err)
+	}
+	return s3.Open(ctx, s3.Options{
+		Bucket: place.Bucket, Prefix: place.Prefix, Region: o.Region, Profile: o.Profile, Endpoint: o.Endpoint,
+		PathStyle: o.PathStyle, Checksums: s3.Checksums(o.Checksums), Timeout: time.Duration(o.Timeout),
+		Encryption: s3.Encryption{KMSKey: o.Encryption.KMSKey, CustomerKey: key},
+	})
+}
+
+// CheckStore says whether the configured store can be one, without reaching it.
+func CheckStore(c *config.Config) error {
+	place, err := config.ParseStore(c.Store)
+	if err != nil || !place.IsBucket() {
+		return err
+	}
+	_, err = openBucket(context.Background(), place, c.S3)
+	return err
 }
 
 // OpenStore opens the configured store with its secrets unlocked, and makes it
 // where there is none. A configuration without an identity opens a store that
 // takes no secrets.
 func OpenStore(ctx context.Context, c *config.Config) (*snapshots.Store, error) {
-	b, err := createBackend(c.Store)
+	b, err := OpenBackend(ctx, c.Store, c.S3, true)
 	if err != nil {
 		return nil, err
 	}

@@ -9,7 +9,8 @@ import (
 
 // Errors of back ends. Each says what the caller does next.
 var (
-	// ErrExists: another object has the key; nothing was written. Read it to see whose it is.
+	// ErrExists: another object has the key; nothing was written. Read it to see
+	// whose it is. A server may refuse a moment before the other can be read.
 	ErrExists = errors.New("object exists")
 	// ErrNotFound: there is no such object.
 	ErrNotFound = errors.New("object not found")
@@ -31,6 +32,8 @@ type Backend interface {
 	Create(ctx context.Context, key string, body io.ReadSeeker) error
 	// Open returns the object for reading, ErrNotFound if there is none.
 	Open(ctx context.Context, key string) (Object, error)
+	// Stat returns an object's size, ErrNotFound if there is none.
+	Stat(ctx context.Context, key string) (int64, error)
 	// List yields the keys that start with prefix and sort after the key
 	// `after`, in byte order. Objects created before the call are all seen.
 	List(ctx context.Context, prefix, after string) iter.Seq2[string, error]

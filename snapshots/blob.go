@@ -60,21 +60,31 @@ func (s *Store) ReadBlob(ctx context.Context, b Blob) ([]byte, error) {
 
 // checkBlob makes sure that a blob is there; its bytes are not read.
 func (s *Store) checkBlob(ctx context.Context, b Blob) error {
-	f, err := s.openBlob(ctx, b)
-	if err != nil {
+	if err := b.plausible(); err != nil {
 		return err
 	}
-	return f.Close()
+	return blobError(s.checkSize(ctx, b.object()))
 }
 
 // openBlob makes sure that a blob is there and as long as it must be.
 func (s *Store) openBlob(ctx context.Context, b Blob) (Object, error) {
-	if b.Size < 0 || b.Size > maxSmall {
-		return nil, &CorruptError{Object: objectKey(b.object()), What: fmt.Sprintf("said to have %d bytes, far more than such a file has", b.Size), Advice: blobAdvice}
+	if err := b.plausible(); err != nil {
+		return nil, err
 	}
 	f, err := s.openSized(ctx, b.object())
+	return f, blobError(err)
+}
+
+func (b Blob) plausible() error {
+	if b.Size < 0 || b.Size > maxSmall {
+		return &CorruptError{Object: objectKey(b.object()), What: fmt.Sprintf("said to have %d bytes, far more than such a file has", b.Size), Advice: blobAdvice}
+	}
+	return nil
+}
+
+func blobError(err error) error {
 	if c, ok := errors.AsType[*CorruptError](err); ok {
 		c.Advice = blobAdvice
 	}
-	return f, err
+	return err
 }

@@ -64,7 +64,7 @@ func Init(ctx context.Context, b Backend, o InitOptions) error {
 		return err
 	}
 	// format.json comes last: with it the store is there.
-	createErr := b.Create(ctx, formatKey, bytes.NewReader(data))
+	_, createErr := createInsisting(ctx, b, formatKey, bytes.NewReader(data))
 	if createErr == nil {
 		return nil
 	}
@@ -74,14 +74,18 @@ func Init(ctx context.Context, b Backend, o InitOptions) error {
 	return nil // it was written after all, by us or by another Init
 }
 
+// DoctorPrefix is where objects lie that were written to probe the place; they
+// are no part of a store.
+const DoctorPrefix = "doctor/"
+
 // onlyKeys makes sure that the place is empty but for what an Init that was
-// stopped has left.
+// stopped has left, and what probes have.
 func onlyKeys(ctx context.Context, b Backend) error {
 	for key, err := range b.List(ctx, "", "") {
 		if err != nil {
 			return fmt.Errorf("make store: %w", err)
 		}
-		if !strings.HasPrefix(key, "keys/") {
+		if !strings.HasPrefix(key, "keys/") && !strings.HasPrefix(key, DoctorPrefix) {
 			return fmt.Errorf("%s: %w", b.Location(), ErrNotEmpty)
 		}
 	}

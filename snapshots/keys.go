@@ -25,7 +25,7 @@ func Unlock(ctx context.Context, b Backend, id *seal.Identity) (*seal.Keyring, e
 type keyFiles struct{ b Backend }
 
 func (f keyFiles) Put(ctx context.Context, name string, data []byte) error {
-	err := f.b.Create(ctx, name, bytes.NewReader(data))
+	_, err := createInsisting(ctx, f.b, name, bytes.NewReader(data))
 	if errors.Is(err, ErrExists) {
 		return fmt.Errorf("%w: %w", fs.ErrExist, err)
 	}

@@ -88,17 +88,10 @@ func (s *Store) putManifest(ctx context.Context, tables []parts.Table) (snapshot
 
 // putBytes creates an object, trying again while the outcome is unknown.
 func (s *Store) putBytes(ctx context.Context, key string, data []byte) error {
-	pause := putPause
-	for tries := 1; ; tries++ {
-		err := s.b.Create(ctx, key, bytes.NewReader(data))
-		if err == nil {
-			return nil
-		}
-		if !errors.Is(err, ErrUnknownOutcome) || errors.Is(err, ErrBroken) || tries == putTries || !sleep(ctx, pause) {
-			return fmt.Errorf("put %s: %w", key, err)
-		}
-		pause *= 2
+	if _, err := createInsisting(ctx, s.b, key, bytes.NewReader(data)); err != nil {
+		return fmt.Errorf("put %s: %w", key, err)
 	}
+	return nil
 }
 
 // readManifest reads a manifest and checks that it is the one it is named for.

@@ -45,20 +45,42 @@ func (s *Store) putObject(ctx context.Context, body io.ReadSeeker, count *putCou
 	if err != nil {
 		return o, fmt.Errorf("put object: %w", err)
 	}
+	there, err := createInsisting(ctx, s.b, objectKey(o), body)
+	switch {
+	case err == nil:
+		count.objects.Add(1)
+		count.bytes.Add(o.Bytes)
+		return o, nil
+	case errors.Is(err, ErrExists):
+		count.reused.Add(1)
+		count.reusedBytes.Add(o.Bytes)
+		return o, sized(o, there, nil)
+	default:
+		return o, fmt.Errorf("put object: %w", err)
+	}
+}
+
+// createInsisting creates an object and repeats that while the outcome is
+// unknown. That it exists is believed only once it is seen, with so many bytes:
+// a server that refuses out of confusion must not make us refer to nothing. Not
+// for the log: there, what lies under the key is asked first.
+func createInsisting(ctx context.Context, b Backend, key string, body io.ReadSeeker) (there int64, err error) {
 	pause := putPause
 	for tries := 1; ; tries++ {
-		err := s.b.Create(ctx, objectKey(o), body)
-		switch {
-		case err == nil:
-			count.objects.Add(1)
-			count.bytes.Add(o.Bytes)
-			return o, nil
-		case errors.Is(err, ErrExists):
-			count.reused.Add(1)
-			count.reusedBytes.Add(o.Bytes)
-			return o, s.checkSize(ctx, o)
-		case !errors.Is(err, ErrUnknownOutcome) || errors.Is(err, ErrBroken) || tries == putTries || !sleep(ctx, pause):
-			return o, fmt.Errorf("put object: %w", err)
+		err := b.Create(ctx, key, body)
+		again := errors.Is(err, ErrUnknownOutcome) && !errors.Is(err, ErrBroken)
+		if errors.Is(err, ErrExists) {
+			size, statErr := b.Stat(ctx, key)
+			if statErr == nil {
+				return size, err
+			}
+			if again = errors.Is(statErr, ErrNotFound); !again {
+				return 0, statErr
+			}
+			err = fmt.Errorf("refused as there already, and not there: %w", statErr)
+		}
+		if err == nil || !again || tries == putTries || !sleep(ctx, pause) {
+			return 0, err
 		}
 		pause *= 2
 	}
@@ -83,25 +105,32 @@ const objectAdvice = "restore the object from a copy of the store, or make the s
 // checkSize makes sure that an object that is there is as long as its name
 // says; verify reads its bytes too.
 func (s *Store) checkSize(ctx context.Context, o parts.Object) error {
-	f, err := s.openSized(ctx, o)
-	if err != nil {
-		return err
-	}
-	return f.Close()
+	n, err := s.b.Stat(ctx, objectKey(o))
+	return sized(o, n, err)
 }
 
 func (s *Store) openSized(ctx context.Context, o parts.Object) (Object, error) {
 	f, err := s.b.Open(ctx, objectKey(o))
-	if errors.Is(err, ErrNotFound) {
-		return nil, &CorruptError{Object: objectKey(o), What: "it is missing", Advice: objectAdvice, Err: err}
-	}
 	if err != nil {
-		return nil, err
+		return nil, sized(o, 0, err)
 	}
-	if f.Size() != o.Bytes {
-		return nil, errors.Join(&CorruptError{Object: objectKey(o), What: fmt.Sprintf("%d bytes long, want %d", f.Size(), o.Bytes), Advice: objectAdvice}, f.Close())
+	if err := sized(o, f.Size(), nil); err != nil {
+		return nil, errors.Join(err, f.Close())
 	}
 	return f, nil
+}
+
+// sized compares what a back end said of an object with what it must be.
+func sized(o parts.Object, size int64, err error) error {
+	switch {
+	case errors.Is(err, ErrNotFound):
+		return &CorruptError{Object: objectKey(o), What: "it is missing", Advice: objectAdvice, Err: err}
+	case err != nil:
+		return err
+	case size != o.Bytes:
+		return &CorruptError{Object: objectKey(o), What: fmt.Sprintf("%d bytes long, want %d", size, o.Bytes), Advice: objectAdvice}
+	}
+	return nil
 }
 
 // verified opens objects whose bytes are checked before anyone sees them.

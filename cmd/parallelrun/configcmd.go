@@ -8,6 +8,7 @@ import (
 	"github.com/parallelrun/parallelrun/internal/config"
 	"github.com/parallelrun/parallelrun/internal/seal"
 	"github.com/parallelrun/parallelrun/internal/ui"
+	"github.com/parallelrun/parallelrun/pipelines"
 )
 
 func newConfig(a *app) *cobra.Command {
@@ -67,7 +68,7 @@ func (a *app) checkConfig() error {
 		return err
 	}
 	if err == nil {
-		problems = c.Check(config.Checker{Mapping: checkMapping, Waves: checkWaves, Adopt: checkAdopt, Aliases: checkAliases, Source: checkSource, Ownership: checkOwnership, Identity: checkIdentity})
+		problems = c.Check(config.Checker{Store: pipelines.CheckStore, Mapping: checkMapping, Waves: checkWaves, Adopt: checkAdopt, Aliases: checkAliases, Source: checkSource, Ownership: checkOwnership, Identity: checkIdentity})
 	}
 	if problems == nil {
 		problems = config.Problems{}

@@ -17,6 +17,7 @@ import (
 	"github.com/parallelrun/parallelrun/pipelines/waves"
 	"github.com/parallelrun/parallelrun/snapshots"
 	"github.com/parallelrun/parallelrun/snapshots/local"
+	"github.com/parallelrun/parallelrun/snapshots/s3"
 	"github.com/parallelrun/parallelrun/transform"
 )
 
@@ -41,6 +42,8 @@ var exitRules = []exitRule{
 	{ui.Failed, targetSaid(load.Permanent)},
 	{ui.Refused, is(snapshots.ErrNoStore, snapshots.ErrNotEmpty, snapshots.ErrNewerStore, snapshots.ErrNoTable)},
 	{ui.Refused, is(local.ErrNoStoreDir, local.ErrCantMake, local.ErrNoLinks, fs.ErrPermission, syscall.ENOTDIR)},
+	{ui.Refused, is(s3.ErrRefused, config.ErrCustomerKey)},
+	{ui.Unreachable, is(s3.ErrUnreachable)},
 	{ui.Refused, as[*snapshots.UnknownSnapshotError]},
 	{ui.Refused, as[*snapshots.RefMovedError]},
 	{ui.Refused, as[*snapshots.CheckpointExistsError]},

@@ -30,6 +30,7 @@ func commands() []func(*app) *cobra.Command {
 		newExplain,
 		newRunbook,
 		newSnapshots,
+		newStore,
 		newCheckpoint,
 		newSandbox,
 		newDemo,
@@ -73,7 +74,7 @@ func newRoot(a *app) *cobra.Command {
 func (a *app) globalFlags(root *cobra.Command) {
 	f := root.PersistentFlags()
 	f.StringVarP(&a.flags.config, "config", "c", config.DefaultName, "configuration file")
-	f.StringVar(&a.flags.store, "store", "", "folder of the store, instead of the configuration's")
+	f.StringVar(&a.flags.store, "store", "", "store (a folder, or s3://BUCKET/PREFIX), instead of the configuration's")
 	f.BoolVar(&a.flags.json, "json", false, "print data as JSON")
 	f.Var(&a.flags.memory, "memory", "memory limit, such as 512MiB")
 	f.IntVar(&a.flags.workers, "workers", 0, "goroutines that work at once (0: one per core)")

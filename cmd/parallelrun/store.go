@@ -2,13 +2,14 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 
 	"github.com/parallelrun/parallelrun/internal/config"
 	"github.com/parallelrun/parallelrun/internal/ui"
+	"github.com/parallelrun/parallelrun/pipelines"
 	"github.com/parallelrun/parallelrun/snapshots"
-	"github.com/parallelrun/parallelrun/snapshots/local"
 )
 
 // loadConfig reads the configuration that --config names, with the store that
@@ -18,24 +19,50 @@ func (a *app) loadConfig() (*config.Config, error) {
 	if err != nil || a.flags.store == "" {
 		return c, err
 	}
-	c.Store, err = a.storeDir()
+	c.Store, err = a.namedStore()
 	return c, err
 }
 
-// storeDir is the folder of the store: --store, else the configuration's.
-func (a *app) storeDir() (string, error) {
-	if a.flags.store == "" {
-		c, err := config.Load(a.flags.config)
-		if err != nil {
-			return "", err
-		}
-		return c.Store, nil
-	}
-	dir, err := config.StoreDir(a.flags.store)
+// namedStore is the store that --store names, its path absolute.
+func (a *app) namedStore() (string, error) {
+	place, err := config.ParseStore(a.flags.store)
 	if err != nil {
-		return "", ui.Refusef("name a folder, or file:///PATH", "--store: %w", err)
+		return "", ui.Refusef(config.StoreHint, "--store: %w", err)
 	}
-	return filepath.Abs(dir)
+	if !place.IsBucket() {
+		place.Dir, err = filepath.Abs(place.Dir)
+	}
+	return place.String(), err
+}
+
+// openPlace opens where the store lies, which --store or the configuration
+// says. How a bucket is spoken to is the configuration's to say, if there is
+// one. It makes nothing.
+func (a *app) openPlace(ctx context.Context) (snapshots.Backend, error) {
+	store := ""
+	if a.flags.store != "" {
+		var err error
+		if store, err = a.namedStore(); err != nil {
+			return nil, err
+		}
+	}
+	var o config.S3
+	if place, err := config.ParseStore(store); err == nil && (store == "" || place.IsBucket()) {
+		c, err := config.Load(a.flags.config)
+		switch {
+		case err == nil && store == "":
+			store, o = c.Store, c.S3
+		case err == nil:
+			o = c.S3
+		case store == "" || !errors.Is(err, config.ErrNoConfig):
+			return nil, err
+		}
+	}
+	b, err := pipelines.OpenBackend(ctx, store, o, false)
+	if err != nil {
+		return nil, storeError(err)
+	}
+	return b, nil
 }
 
 // readState opens the store as readStore does, with what its log says now.
@@ -51,13 +78,9 @@ func (a *app) readState(ctx context.Context) (*snapshots.Store, snapshots.State,
 // readStore opens the store for reading and for naming snapshots: secrets stay
 // sealed. It makes nothing.
 func (a *app) readStore(ctx context.Context) (*snapshots.Store, error) {
-	dir, err := a.storeDir()
+	b, err := a.openPlace(ctx)
 	if err != nil {
 		return nil, err
-	}
-	b, err := local.Open(dir)
-	if err != nil {
-		return nil, storeError(err)
 	}
 	s, err := snapshots.Open(ctx, b, snapshots.Options{})
 	if err != nil {
@@ -73,5 +96,5 @@ func storeError(err error) error {
 	if code := exitCode(err); code != ui.Failed {
 		return err
 	}
-	return ui.Refusef("name the store's folder with --store, or correct store: in the configuration", "%w", err)
+	return ui.Refusef("name the store with --store, or correct store: in the configuration", "%w", err)
 }

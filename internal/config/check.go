@@ -9,10 +9,14 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 )
 
 // Checker looks at what internal/config does not understand itself.
 type Checker struct {
+	// Store checks what the store's own package knows, reaching nothing; nil:
+	// not checked.
+	Store func(c *Config) error
 	// Mapping compiles a migration's mapping; nil: not checked. An error that
 	// knows its own place is shown as it is.
 	Mapping func(c *Config, name string, m Migration) error
@@ -38,6 +42,7 @@ type Checker struct {
 // target.
 func (c *Config) Check(k Checker) Problems {
 	var ps Problems
+	ps = append(ps, c.checkStore(k)...)
 	ps = append(ps, c.checkKeys(k)...)
 	for _, name := range slices.Sorted(maps.Keys(c.Sources)) {
 		ps = append(ps, c.checkSource(k, name)...)
@@ -236,6 +241,7 @@ func (c *Config) wrong(p path, err error) Problems {
 		Hint() string
 	}](err); ok {
 		problem.Next = h.Hint()
+		problem.What = strings.TrimSuffix(problem.What, " ("+problem.Next+")")
 	}
 	return Problems{problem}
 }

@@ -20,8 +20,10 @@ type Config struct {
 	Dir  string `json:"-"` // the folder that relative paths start from
 	Raw  []byte `json:"-"` // the file's bytes, to be kept with a run
 
-	Version    int                  `json:"version"`
+	Version int `json:"version"`
+	// Store is where the snapshot store lies: an absolute path, or s3://BUCKET/PREFIX.
 	Store      string               `json:"store"`
+	S3         S3                   `json:"s3"`
 	Keys       Keys                 `json:"keys"`
 	Sources    map[string]Source    `json:"sources"`
 	Targets    map[string]Target    `json:"targets"`

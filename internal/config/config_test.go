@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -116,6 +117,19 @@ func TestStarter(t *testing.T) {
 	}
 }
 
+// TestStarterBucket: so is the store in a bucket.
+func TestStarterBucket(t *testing.T) {
+	text := strings.Replace(starterConfig(t), "\nstore: .parallelrun/store\n", "\n", 1)
+	from := strings.Index(text, "# store: s3://")
+	block, rest, _ := strings.Cut(text[from:], "\n\n")
+	block = strings.NewReplacer("# store", "store", "# s3", "s3", "#   # ", "  ", "#   ", "  ").Replace(block)
+	c := load(t, text[:from]+block+"\n\n"+rest)
+	if c.Store != "s3://bucket/prefix" || c.S3.Region == "" || c.S3.Profile == "" || c.S3.Endpoint == "" || c.S3.PathStyle == nil ||
+		c.S3.Checksums == "" || c.S3.Encryption.KMSKey == "" || c.S3.Timeout == 0 {
+		t.Errorf("store %s, %+v", c.Store, c.S3)
+	}
+}
+
 // TestStarterComments: the commented-out parts must be right as well, for they
 // are what people copy.
 func TestStarterComments(t *testing.T) {
@@ -202,19 +216,49 @@ func TestUnknownMigration(t *testing.T) {
 	}
 }
 
-func TestStoreDir(t *testing.T) {
-	for in, want := range map[string]string{
-		"store":           "store",
-		"/abs/store":      "/abs/store",
-		"file:///a/store": "/a/store",
+func TestParseStore(t *testing.T) {
+	for in, want := range map[string]Place{
+		"store":            {Dir: "store"},
+		"/abs/store":       {Dir: "/abs/store"},
+		"file:///a/store":  {Dir: "/a/store"},
+		"s3://bucket":      {Bucket: "bucket"},
+		"s3://bucket/":     {Bucket: "bucket"},
+		"s3://bucket/a/b/": {Bucket: "bucket", Prefix: "a/b"},
 	} {
-		if got, err := StoreDir(in); err != nil || got != want {
-			t.Errorf("StoreDir(%q) = %q, %v", in, got, err)
+		got, err := ParseStore(in)
+		if err != nil || got != want {
+			t.Errorf("ParseStore(%q) = %q, %v", in, got, err)
+		}
+		if again, err := ParseStore(got.String()); err != nil || again != got {
+			t.Errorf("ParseStore(%q) = %q, %v", got, again, err)
 		}
 	}
-	for _, in := range []string{"s3://bucket/x", "file://host/x", "https://h/x"} {
-		if got, err := StoreDir(in); err == nil {
-			t.Errorf("StoreDir(%q) = %q, no error", in, got)
+	for _, in := range []string{"gs://bucket/x", "file://host/x", "https://h/x", "s3:///x", "s3://key:secret@bucket/x", "s3://bucket/x?endpoint=y"} {
+		if got, err := ParseStore(in); err == nil {
+			t.Errorf("ParseStore(%q) = %q, no error", in, got)
+		}
+	}
+}
+
+// The key of a bucket reaches no message, whatever is wrong with it.
+func TestCustomerKey(t *testing.T) {
+	for value, ok := range map[string]bool{
+		"QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVowMTIzNDU=":   true,
+		"QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVowMTIzNDU=\n": true,
+		"QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVowMTIz":       false,
+		"ABCDEFGHIJKLMNOPQRSTUVWXYZ012345!":              false,
+	} {
+		t.Setenv("BUCKET_KEY", value)
+		secret, err := ParseSecret("${BUCKET_KEY}", "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		key, err := S3Encryption{CustomerKey: secret}.Key()
+		if ok != (err == nil) || ok && len(key) != 32 {
+			t.Errorf("%q: %d bytes, %v", value, len(key), err)
+		}
+		if err != nil && (strings.Contains(err.Error(), value[:8]) || !errors.Is(err, ErrCustomerKey)) {
+			t.Errorf("%q: %v", value, err)
 		}
 	}
 }

@@ -162,11 +162,7 @@ func decodeInto(d *document, p path, out any) *Problem {
 
 func (c *Config) resolvePaths() Problems {
 	var ps Problems
-	store, problem := c.storePath()
-	if problem != nil {
-		ps = append(ps, problem)
-	}
-	c.Store = store
+	ps = append(ps, c.resolveStore()...)
 	c.Keys.Identity = c.secret(c.Keys.Identity)
 	for name, t := range c.Targets {
 		t.URL = strings.TrimRight(t.URL, "/")
@@ -193,33 +189,4 @@ func (c *Config) resolvePaths() Problems {
 func (c *Config) secret(s Secret) Secret {
 	s.path = c.resolve(s.path)
 	return s
-}
-
-// storePath resolves the store's place; other kinds of place than folders are
-// refused by name.
-func (c *Config) storePath() (string, *Problem) {
-	dir, err := StoreDir(c.Store)
-	if err == nil {
-		return c.resolve(dir), nil
-	}
-	p := path{"store"}
-	return "", c.doc.problem(c.doc.locate(p), p, err.Error(), "name a folder, or file:///PATH")
-}
-
-// ErrStoreKind means that a store's URL is of a kind that this version does
-// not have. Name a folder instead.
-var ErrStoreKind = errors.New("not a kind of store that this version has")
-
-// StoreDir turns a store's name, a path or a file: URL, into a path.
-func StoreDir(name string) (string, error) {
-	scheme, rest, ok := strings.Cut(name, "://")
-	switch {
-	case !ok:
-		return name, nil
-	case scheme == "file" && strings.HasPrefix(rest, "/"):
-		return filepath.Clean(rest), nil
-	case scheme == "file":
-		return "", fmt.Errorf("%w: a file URL needs three slashes", ErrStoreKind)
-	}
-	return "", fmt.Errorf("%w: %s://", ErrStoreKind, scheme)
 }

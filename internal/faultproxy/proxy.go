@@ -14,11 +14,13 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log"
 	"maps"
 	"net"
 	"net/http"
 	"net/http/httputil"
 	"net/url"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -29,6 +31,7 @@ type Request struct {
 	N      int // by arrival, from 1
 	Method string
 	Path   string
+	Header http.Header
 	Body   []byte
 }
 
@@ -44,9 +47,12 @@ type Fault struct {
 	Before func()      // called once the request was read, before it is passed on
 	Status int         // answered in place of passing the request on
 	Header http.Header // sent with Status
+	Answer string      // body sent with Status
 	Drop   bool        // the request is not passed on, and gets no answer
+	Cut    bool        // only half of the request's body reaches the server, then the line breaks
 	After  func()      // called once the server has answered, before the answer is sent
 	Lose   bool        // the answer is not sent
+	Half   bool        // the answer breaks off in the middle of its body
 }
 
 // Proxy is an http.Handler that passes requests on. It is safe for concurrent
@@ -70,11 +76,24 @@ func New(next http.Handler) *Proxy {
 
 // NewTo returns a proxy before the server at a URL.
 func NewTo(server string) (*Proxy, error) {
+	return newTo(server, func(*httputil.ProxyRequest) {})
+}
+
+// NewKeepingHost is NewTo for a server whose requests are signed: it sees them
+// as they were sent, the proxy's host name included.
+func NewKeepingHost(server string) (*Proxy, error) {
+	return newTo(server, func(r *httputil.ProxyRequest) { r.Out.Host = r.In.Host })
+}
+
+func newTo(server string, rewrite func(*httputil.ProxyRequest)) (*Proxy, error) {
 	to, err := url.Parse(server)
 	if err != nil {
 		return nil, err
 	}
-	return New(&httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(to) }}), nil
+	return New(&httputil.ReverseProxy{
+		Rewrite:  func(r *httputil.ProxyRequest) { r.SetURL(to); rewrite(r) },
+		ErrorLog: log.New(io.Discard, "", 0), // faults are meant
+	}), nil
 }
 
 // Start listens on a free loopback port until ctx ends, and returns the URL.
@@ -118,18 +137,24 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if f.Status != 0 {
 		maps.Copy(w.Header(), f.Header)
 		w.WriteHeader(f.Status)
+		_, _ = io.WriteString(w, f.Answer)
 		return
 	}
 	if f.Drop {
 		panic(http.ErrAbortHandler)
 	}
-	a := p.pass(r, body)
+	a := p.pass(r, body, f.Cut)
 	call(f.After)
-	if f.Lose {
+	if f.Lose || f.Cut {
 		panic(http.ErrAbortHandler)
 	}
-	a.send(w)
+	a.send(w, f.Half)
 }
+
+// broken is where a body breaks off.
+type broken struct{}
+
+func (broken) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
 
 func call(f func()) {
 	if f != nil {
@@ -142,7 +167,7 @@ func (p *Proxy) arrived(r *http.Request, body []byte) (f Fault) {
 	defer p.mu.Unlock()
 	p.seen++
 	p.running++
-	req := Request{N: p.seen, Method: r.Method, Path: r.URL.Path, Body: body}
+	req := Request{N: p.seen, Method: r.Method, Path: r.URL.Path, Header: r.Header, Body: body}
 	if p.strike != nil {
 		f = p.strike(req)
 	}
@@ -157,9 +182,12 @@ func (p *Proxy) left() {
 }
 
 // pass has the request carried out, also if its sender is gone meanwhile.
-func (p *Proxy) pass(r *http.Request, body []byte) *answer {
+func (p *Proxy) pass(r *http.Request, body []byte, cut bool) *answer {
 	on := r.Clone(context.WithoutCancel(r.Context()))
 	on.Body = io.NopCloser(bytes.NewReader(body))
+	if cut {
+		on.Body = io.NopCloser(io.MultiReader(bytes.NewReader(body[:len(body)/2]), broken{}))
+	}
 	a := &answer{header: http.Header{}, status: http.StatusOK}
 	defer func() {
 		if v := recover(); v != nil {
@@ -185,11 +213,19 @@ func (a *answer) Header() http.Header         { return a.header }
 func (a *answer) WriteHeader(status int)      { a.status = status }
 func (a *answer) Write(b []byte) (int, error) { return a.body.Write(b) }
 
-func (a *answer) send(w http.ResponseWriter) {
+func (a *answer) send(w http.ResponseWriter, half bool) {
 	if a.aborted {
 		panic(http.ErrAbortHandler)
 	}
 	maps.Copy(w.Header(), a.header)
+	body := a.body.Bytes()
+	if half {
+		w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+		w.WriteHeader(a.status)
+		_, _ = w.Write(body[:len(body)/2])
+		_ = http.NewResponseController(w).Flush()
+		panic(http.ErrAbortHandler)
+	}
 	w.WriteHeader(a.status)
-	_, _ = w.Write(a.body.Bytes()) // a sender that is gone hears nothing
+	_, _ = w.Write(body) // a sender that is gone hears nothing
 }

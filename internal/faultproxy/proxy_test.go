@@ -19,7 +19,10 @@ type notebook struct {
 }
 
 func (n *notebook) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	body, _ := io.ReadAll(r.Body)
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return // half a request is none
+	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if r.Method == http.MethodPost {
@@ -65,6 +68,7 @@ func TestFaults(t *testing.T) {
 		{"dropped before", faultproxy.Fault{Drop: true}, 0, false},
 		{"refused", faultproxy.Fault{Status: 503, Header: http.Header{"Retry-After": {"7"}}}, 503, false},
 		{"answer lost", faultproxy.Fault{Lose: true}, 0, true},
+		{"body cut", faultproxy.Fault{Cut: true}, 0, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			n := &notebook{}
@@ -91,8 +95,11 @@ func TestFaults(t *testing.T) {
 				t.Errorf("carried out: %v, want %v", there, c.there)
 			}
 			want := "before:"
-			if c.there {
+			switch {
+			case c.there:
 				want += " after:x"
+			case c.fault.Cut:
+				want += " after:"
 			}
 			if got := strings.Join(order, " "); got != want {
 				t.Errorf("order %q, want %q", got, want)
@@ -139,5 +146,20 @@ func TestWrites(t *testing.T) {
 		if got := (faultproxy.Request{Method: c.method, Path: c.path}).Writes(); got != c.want {
 			t.Errorf("%s %s: %v", c.method, c.path, got)
 		}
+	}
+}
+
+// An answer that breaks off is longer than what comes of it.
+func TestHalfAnswer(t *testing.T) {
+	p := faultproxy.New(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "0123456789") }))
+	p.Strike(func(faultproxy.Request) faultproxy.Fault { return faultproxy.Fault{Half: true} })
+	resp, err := http.Get(start(t, p))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if string(body) != "01234" || err == nil {
+		t.Errorf("%q, %v", body, err)
 	}
 }

@@ -137,6 +137,14 @@ func (f *Fault) Open(ctx context.Context, key string) (snapshots.Object, error) 
 	return cutObject{o}, nil
 }
 
+// Stat goes wrong as planned.
+func (f *Fault) Stat(ctx context.Context, key string) (int64, error) {
+	if _, ok := f.next("stat", key); ok {
+		return 0, injected("stat", key, nil)
+	}
+	return f.Backend.Stat(ctx, key)
+}
+
 // List goes wrong as planned.
 func (f *Fault) List(ctx context.Context, prefix, after string) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {

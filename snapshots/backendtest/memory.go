@@ -74,6 +74,15 @@ func (m *Memory) Open(ctx context.Context, key string) (snapshots.Object, error)
 	return memObject{bytes.NewReader(data)}, nil
 }
 
+// Stat returns the object's size.
+func (m *Memory) Stat(ctx context.Context, key string) (int64, error) {
+	o, err := m.Open(ctx, key)
+	if err != nil {
+		return 0, err
+	}
+	return o.Size(), nil
+}
+
 // List yields keys in order.
 func (m *Memory) List(ctx context.Context, prefix, after string) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {

@@ -294,24 +294,43 @@ func (b *Backend) usable(ctx context.Context, key string) error {
 	return snapshots.CheckKey(key)
 }
 
+// Stat looks up an object's size.
+func (b *Backend) Stat(ctx context.Context, key string) (int64, error) {
+	if err := b.usable(ctx, key); err != nil {
+		return 0, err
+	}
+	info, err := b.root.Stat(key)
+	if err != nil {
+		return 0, b.openError(key, err)
+	}
+	if !info.Mode().IsRegular() {
+		return 0, b.openError(key, fs.ErrNotExist)
+	}
+	return info.Size(), nil
+}
+
+func (b *Backend) openError(key string, err error) error {
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
+		return fmt.Errorf("%s in %s: %w", key, b.dir, snapshots.ErrNotFound)
+	}
+	return fmt.Errorf("open %s in %s: %w", key, b.dir, err)
+}
+
 // Open opens an object for reading.
 func (b *Backend) Open(ctx context.Context, key string) (snapshots.Object, error) {
 	if err := b.usable(ctx, key); err != nil {
 		return nil, err
 	}
 	f, err := b.root.Open(key)
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
-		return nil, fmt.Errorf("%s in %s: %w", key, b.dir, snapshots.ErrNotFound)
-	}
 	if err != nil {
-		return nil, fmt.Errorf("open %s in %s: %w", key, b.dir, err)
+		return nil, b.openError(key, err)
 	}
 	info, err := f.Stat()
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("open %s in %s: %w", key, b.dir, err), f.Close())
+		return nil, errors.Join(b.openError(key, err), f.Close())
 	}
 	if !info.Mode().IsRegular() {
-		return nil, errors.Join(fmt.Errorf("%s in %s: %w", key, b.dir, snapshots.ErrNotFound), f.Close())
+		return nil, errors.Join(b.openError(key, fs.ErrNotExist), f.Close())
 	}
 	return &object{f, info.Size()}, nil
 }

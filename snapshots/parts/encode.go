@@ -31,21 +31,27 @@ type partEncoder struct {
 	bytes int64 // in the batch
 }
 
-// encodePart writes the rows under a prefix as a part.
-func (w *TableWriter) encodePart(ctx context.Context, c cut) (p Part, err error) {
+// encodePart makes a part of the rows under a prefix; it is stored by store, and
+// its spool to be closed.
+func (w *TableWriter) encodePart(ctx context.Context, c cut) (_ *partEncoder, err error) {
 	e := &partEncoder{w: w, out: newSpool(w.o.TempDir), dec: schemas.NewDecoder(&w.t), index: newListWriter(indexMagic, indexEntry, c.rows), large: map[[32]byte]int64{}}
-	defer func() { err = errors.Join(err, e.out.Close()) }()
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, e.out.Close())
+		}
+	}()
 	if e.pq, err = newParquetWriter(&w.t, e.out); err != nil {
-		return Part{}, err
+		return nil, err
 	}
 	e.batch = array.NewRecordBuilder(memory.DefaultAllocator, storedSchema(&w.t))
-	defer e.batch.Release()
+	defer func() { // while the part waits to be stored, it holds its bytes alone
+		e.batch.Release()
+		e.batch, e.pq, e.dec = nil, nil, nil
+	}()
 	if err := e.readRows(ctx, c); err != nil {
-		return Part{}, fmt.Errorf("table %s, part %q: %w", w.t.Name, c.prefix, err)
+		return nil, fmt.Errorf("table %s, part %q: %w", w.t.Name, c.prefix, err)
 	}
-	p, err = e.store(ctx)
-	p.Prefix, p.Rows = c.prefix, c.rows
-	return p, err
+	return e, nil
 }
 
 func (e *partEncoder) readRows(ctx context.Context, c cut) error {

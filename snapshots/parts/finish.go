@@ -2,6 +2,7 @@ package parts
 
 import (
 	"context"
+	"errors"
 
 	"golang.org/x/sync/errgroup"
 
@@ -14,6 +15,9 @@ import (
 func (w *TableWriter) Finish(ctx context.Context) (Table, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.err == nil {
+		w.err = w.large.wait()
+	}
 	if w.err != nil {
 		return Table{}, w.err
 	}
@@ -72,25 +76,60 @@ func (w *TableWriter) duplicate(first, second sorted) error {
 	return e
 }
 
-// encode writes the parts, several at once as memory allows.
+// encode makes the parts, several at once as memory allows, and stores those
+// that are made while the next ones are being made.
 func (w *TableWriter) encode(ctx context.Context, cuts []cut) ([]Part, error) {
 	parts := make([]Part, len(cuts))
-	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(w.workers())
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	stores, storing := errgroup.WithContext(ctx)
+	g, making := errgroup.WithContext(storing) // what fails to be stored stops the making
+	workers, ahead := w.workers()
+	g.SetLimit(workers)
+	stores.SetLimit(max(ahead, 1))
 	for i, c := range cuts {
-		g.Go(func() (err error) {
-			parts[i], err = w.encodePart(ctx, c)
-			return err
+		g.Go(func() error {
+			e, err := w.encodePart(making, c)
+			if err != nil {
+				return err
+			}
+			store := func() (err error) {
+				defer func() { err = errors.Join(err, e.out.Close()) }()
+				parts[i], err = e.store(storing)
+				parts[i].Prefix, parts[i].Rows = c.prefix, c.rows
+				return err
+			}
+			if ahead == 0 {
+				return store()
+			}
+			stores.Go(store)
+			return nil
 		})
 	}
-	return parts, g.Wait()
+	err := g.Wait()
+	if err != nil {
+		cancel()
+	}
+	if storeErr := stores.Wait(); err == nil {
+		err = storeErr
+	}
+	return parts, err
 }
 
-// partMemory is about what making one part holds: a batch as Arrow builders
-// (which double), its pages, and the spool.
-const partMemory = 3*groupBytes + spoolMemory
+const (
+	// partMemory is about what making one part holds: a batch as Arrow builders
+	// (which double), its pages, and the spool.
+	partMemory = 3*groupBytes + spoolMemory
+	// mostAhead is how many parts are stored beside those that are being made.
+	mostAhead = 4
+)
 
-func (w *TableWriter) workers() int {
-	each := partMemory + w.sorter.MergeMemory() + min(w.o.Bounds.Rows, DefaultRows)*indexEntry
-	return int(min(max(w.o.Memory/2/each, 1), int64(w.o.Workers)))
+// workers is how many parts may be made at once, and how many more may be on
+// their way to the store, as far as memory allows.
+func (w *TableWriter) workers() (making, storing int) {
+	index := min(w.o.Bounds.Rows, DefaultRows) * indexEntry
+	each := partMemory + w.sorter.MergeMemory() + index
+	memory := w.o.Memory / 2
+	n := min(max(memory/each, 1), int64(w.o.Workers))
+	return int(n), int(min(max((memory-n*each)/(spoolMemory+index), 0), mostAhead))
 }

@@ -20,15 +20,28 @@ type Source interface {
 	io.Closer
 }
 
+// Distant is a Source whose every read costs a round trip, as in a bucket. It
+// can write itself out whole, several pieces at once, in little memory.
+type Distant interface {
+	Source
+	CopyTo(ctx context.Context, w io.WriterAt) error
+}
+
 // Verified makes an OpenFunc out of a function that opens objects unchecked:
 // it reads an object whole, in bounded memory, and compares size and SHA-256
 // before anyone else sees a byte. A mismatch is a *Corruption; an error of open
-// is returned as it is.
+// is returned as it is. A large Distant one is fetched once, into a nameless
+// temporary file, and read from there.
 func Verified(open func(ctx context.Context, o Object) (Source, error)) OpenFunc {
 	return func(ctx context.Context, o Object) (io.ReaderAt, io.Closer, error) {
 		src, err := open(ctx, o)
 		if err != nil {
 			return nil, nil, err
+		}
+		if d, ok := src.(Distant); ok && o.Bytes > verifiedInMemory {
+			if src, err = fetch(ctx, d); err != nil {
+				return nil, nil, fmt.Errorf("fetch object %s: %w", o.Name(), err)
+			}
 		}
 		r, err := verify(ctx, o, src)
 		if err != nil {
@@ -74,4 +87,16 @@ func verify(ctx context.Context, o Object, src io.ReaderAt) (io.ReaderAt, error)
 		return nil, nil
 	}
 	return byteReaderAt(buf[:o.Bytes]), nil
+}
+
+// fetch copies a source to a temporary file, and closes it.
+func fetch(ctx context.Context, d Distant) (Source, error) {
+	f, err := newNameless("", "parallelrun-fetched-*")
+	if err != nil {
+		return nil, errors.Join(wrapTemp("", err), d.Close())
+	}
+	if err := d.CopyTo(ctx, f); err != nil {
+		return nil, errors.Join(err, f.Close(), d.Close())
+	}
+	return f, d.Close()
 }

@@ -19,8 +19,45 @@ type spool struct {
 	h    hash.Hash
 	n    int64
 	mem  []byte
-	file *os.File
-	name string // to be removed at the end, where that was not possible before
+	file *nameless
+}
+
+// nameless is a temporary file that nobody else can open: it has lost its name,
+// or, where a file in use can't be removed, loses it when it is closed.
+type nameless struct {
+	*os.File
+	name string
+}
+
+func newNameless(dir, pattern string) (*nameless, error) {
+	f, err := os.CreateTemp(dir, pattern)
+	if err != nil {
+		return nil, err
+	}
+	n := &nameless{File: f}
+	if os.Remove(f.Name()) != nil {
+		n.name = f.Name()
+	}
+	return n, nil
+}
+
+func (n *nameless) Close() error {
+	err := n.File.Close()
+	if n.name != "" {
+		err = errors.Join(err, os.Remove(n.name))
+	}
+	return err
+}
+
+// wrapTemp says what to do about a temporary file that can't be written.
+func wrapTemp(dir string, err error) error {
+	if err == nil {
+		return nil
+	}
+	if dir == "" {
+		dir = os.TempDir()
+	}
+	return fmt.Errorf("temporary file of a part in %s: %w: free space there or name another folder for temporary files", dir, err)
 }
 
 func newSpool(dir string) *spool { return &spool{dir: dir, h: sha256.New()} }
@@ -41,23 +78,14 @@ func (s *spool) Write(p []byte) (int, error) {
 	return n, s.wrap(err)
 }
 
-func (s *spool) wrap(err error) error {
-	if err == nil {
-		return nil
-	}
-	return fmt.Errorf("temporary file of a part in %s: %w: free space there or name another folder for temporary files", s.dir, err)
-}
+func (s *spool) wrap(err error) error { return wrapTemp(s.dir, err) }
 
-func (s *spool) toDisk() error {
-	f, err := os.CreateTemp(s.dir, "parallelrun-part-*")
-	if err != nil {
+func (s *spool) toDisk() (err error) {
+	if s.file, err = newNameless(s.dir, "parallelrun-part-*"); err != nil {
+		s.file = nil
 		return s.wrap(err)
 	}
-	s.file = f
-	if os.Remove(f.Name()) != nil {
-		s.name = f.Name()
-	}
-	_, err = f.Write(s.mem)
+	_, err = s.file.Write(s.mem)
 	s.mem = nil
 	return s.wrap(err)
 }
@@ -82,11 +110,7 @@ func (s *spool) Close() error {
 	if s.file == nil {
 		return nil
 	}
-	err := s.file.Close()
-	if s.name != "" {
-		err = errors.Join(err, os.Remove(s.name))
-	}
-	return err
+	return s.file.Close()
 }
 
 // byteReaderAt reads from memory.

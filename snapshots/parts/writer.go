@@ -1,7 +1,6 @@
 package parts
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
@@ -42,6 +41,8 @@ type TableWriter struct {
 	mu     sync.Mutex
 	sorter *extsort.Sorter
 	err    error
+
+	large *largePuts
 }
 
 // NewTableWriter returns a writer for the table; it touches no disk yet.
@@ -53,6 +54,7 @@ func NewTableWriter(t schemas.Table, o Options) *TableWriter {
 	o.Bounds = o.Bounds.orDefault()
 	w := &TableWriter{t: t, o: o, err: checkShape(&t)}
 	w.sorter = extsort.New(extsort.Options{Memory: o.Memory / 2, Dir: o.TempDir})
+	w.large = newLargePuts(o.Put, min(o.Memory/4, largeMemory))
 	w.pool.New = func() any { return newRowEncoder(&w.t) }
 	return w
 }
@@ -70,7 +72,7 @@ func (w *TableWriter) Write(ctx context.Context, rec arrow.Record, origins []int
 	}
 	e := w.pool.Get().(*rowEncoder)
 	defer w.pool.Put(e)
-	e.begin(w.put(ctx))
+	e.begin(w.large.put(ctx))
 	ids, keys := rec.Column(0).(*array.FixedSizeBinary), rec.Column(1).(*array.String)
 	for i := range int(rec.NumRows()) {
 		origin := int64(0)
@@ -98,7 +100,7 @@ func (w *TableWriter) Write(ctx context.Context, rec arrow.Record, origins []int
 func (w *TableWriter) WriteRow(ctx context.Context, row schemas.Row, origin int64) error {
 	e := w.pool.Get().(*rowEncoder)
 	defer w.pool.Put(e)
-	e.begin(w.put(ctx))
+	e.begin(w.large.put(ctx))
 	err := e.add(row.ID, origin, func(dst []byte) ([]byte, error) { return e.enc.AppendRow(dst, &row) })
 	if err != nil {
 		return w.rowError(row.Key, origin, err)
@@ -135,23 +137,15 @@ func sameShape(a, b *arrow.Schema) bool {
 	return true
 }
 
-// put keeps a large value as an object of its own.
-func (w *TableWriter) put(ctx context.Context) func([]byte) ([sha256.Size]byte, error) {
-	return func(v []byte) ([sha256.Size]byte, error) {
-		o, err := w.o.Put(ctx, bytes.NewReader(v))
-		if err == nil && o.Bytes != int64(len(v)) {
-			err = fmt.Errorf("store says that %d bytes are %d", len(v), o.Bytes)
-		}
-		return o.SHA256, err
-	}
-}
-
 // flush hands encoded rows to the sorter.
 func (w *TableWriter) flush(ctx context.Context, e *rowEncoder) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.err == nil {
 		w.err = context.Cause(ctx)
+	}
+	if w.err == nil {
+		w.err = w.large.failure()
 	}
 	for rows := e.rows; len(rows) > 0 && w.err == nil; rows = rows[1:] {
 		r := rows[0]
@@ -170,6 +164,7 @@ func (w *TableWriter) Spilled() int64 {
 
 // Close frees memory and temporary files. Objects that were put stay.
 func (w *TableWriter) Close() error {
+	w.large.stop()
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.err == nil {
