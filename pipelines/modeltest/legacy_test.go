@@ -156,6 +156,7 @@ var legacyEdits = []legacyEdit{
 	{"marry", 2, nil, func(m *model, _ string, p *person, _ *rand.Rand) { p.first = fmt.Sprintf("First%d", m.fresh()) }},
 	{"promote", 2, nil, func(m *model, _ string, p *person, _ *rand.Rand) { p.title = fmt.Sprintf("title%d", m.fresh()) }},
 	{"move desk", 2, nil, func(m *model, _ string, p *person, _ *rand.Rand) { p.desk = fmt.Sprintf("desk%d", m.fresh()) }},
+	{"clear desk", 1, nil, func(_ *model, _ string, p *person, _ *rand.Rand) { p.desk = "" }},
 	{"switch", 5, nil, func(_ *model, _ string, p *person, _ *rand.Rand) { p.enabled = !p.enabled }},
 	{"role", 6, nil, func(_ *model, _ string, p *person, rnd *rand.Rand) {
 		toggle(p.roles, roleNames[rnd.IntN(len(roleNames))])

@@ -20,6 +20,7 @@ import (
 var (
 	oneSeed   = flag.Int64("seed", -1, "play this one sequence")
 	firstSeed = flag.Int64("from", 0, "seed of the first sequence")
+	shrinking = flag.Bool("shrink", true, "make a failing sequence small")
 	sequences = flag.Int("sequences", 0, "how many sequences to play; 0: as many as fit a test run")
 )
 
@@ -163,7 +164,7 @@ func report(t *testing.T, f played, test string) {
 // shrink leaves out actions as long as what is left still fails.
 func shrink(t *testing.T, f played) (actions []action, log []string, err error) {
 	actions, log, err = f.actions, f.log, f.err
-	if _, ok := errors.AsType[*wrong](f.err); !ok {
+	if _, ok := errors.AsType[*wrong](f.err); !ok || !*shrinking {
 		return actions, log, err
 	}
 	for size := max(1, len(actions)/2); size > 0; size /= 2 {

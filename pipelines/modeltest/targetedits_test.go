@@ -163,6 +163,14 @@ var targetEdits = []targetEdit{
 		a.desk = fmt.Sprintf("theirs%d", s.model.fresh())
 		return s.rig.realm.change(ctx, a.id, func(rep map[string]any) { setAttribute(rep, "desk", a.desk) })
 	}},
+	{"target: no title", 1, nil, func(ctx context.Context, s *sequence, _ string, a *account, _ *rand.Rand) error {
+		a.title = ""
+		return s.rig.realm.change(ctx, a.id, func(rep map[string]any) {
+			if attributes, ok := rep["attributes"].(map[string]any); ok {
+				delete(attributes, "title")
+			}
+		})
+	}},
 	{"target: email", 1, nil, func(ctx context.Context, s *sequence, _ string, a *account, _ *rand.Rand) error {
 		a.email = fmt.Sprintf("theirs%d@model.example", s.model.fresh())
 		return s.rig.realm.change(ctx, a.id, func(rep map[string]any) { rep["email"] = a.email })
