@@ -16,7 +16,16 @@ import (
 // confirm holds what a run said of itself against the model: that it is clean,
 // how its users ended, and what it withheld, widened and kept.
 func (s *sequence) confirm(ctx context.Context, p *session, out *pipelines.Outcome, next *model, want *expected) error {
-	if out.State != pipelines.Finished || !out.Clean() {
+	refused := 0
+	for table, c := range out.Counts() {
+		if n := c.Classes[load.Failed]; n > 0 && table != schemas.Users && table != schemas.Memberships && table != schemas.Credentials {
+			refused += int(n)
+		}
+	}
+	if refused != want.refused {
+		return fmt.Errorf("%d units were not let go, and %d shall not be: %v", refused, want.refused, out.Loaded.Messages)
+	}
+	if out.State != pipelines.Finished || !out.Clean() && want.refused == 0 {
 		return fmt.Errorf("the run is %s, clean: %v, messages %v, differences %v", out.State, out.Clean(), out.Loaded.Messages, firstOf(out))
 	}
 	if err := out.Counts().Check(); err != nil {
@@ -101,11 +110,14 @@ func findingWords(list string, f load.Finding) []string {
 
 // baseHolds compares what was last confirmed with the model.
 func (s *sequence) baseHolds(ctx context.Context, p *session) error {
-	have, err := readBase(ctx, p)
+	have, units, err := readBase(ctx, p)
 	if err != nil {
 		return err
 	}
 	var bad []string
+	if shall := unitNames(s.model.baseUnits); !maps.Equal(units, shall) {
+		bad = append(bad, fmt.Sprintf("units are %v, and shall be %v", units, shall))
+	}
 	for _, key := range slices.Sorted(maps.Keys(have)) {
 		want := s.model.base[key]
 		if want == nil {
@@ -129,17 +141,17 @@ func (s *sequence) baseHolds(ctx context.Context, p *session) error {
 
 // folded says whether base is what a run was to make of it.
 func (s *sequence) folded(ctx context.Context, p *session, next *model) (bool, error) {
-	have, err := readBase(ctx, p)
+	have, units, err := readBase(ctx, p)
 	if err != nil {
 		return false, err
 	}
-	same := func(m map[string]*known) bool {
-		return maps.EqualFunc(have, m, func(a, b *known) bool { return len(a.differs(&b.person)) == 0 })
+	same := func(m map[string]*known, u map[string]unit) bool {
+		return maps.Equal(units, unitNames(u)) && maps.EqualFunc(have, m, func(a, b *known) bool { return len(a.differs(&b.person)) == 0 })
 	}
 	switch {
-	case same(next.base):
+	case same(next.base, next.baseUnits):
 		return true, nil
-	case same(s.model.base):
+	case same(s.model.base, s.model.baseUnits):
 		return false, nil
 	}
 	return false, fmt.Errorf("base is neither as it was nor as the run was to leave it")
@@ -164,12 +176,21 @@ func (c cells) list(name string) []string {
 	return l
 }
 
-func readBase(ctx context.Context, p *session) (map[string]*known, error) {
+func unitNames(units map[string]unit) map[string]string {
+	out := map[string]string{}
+	for u, k := range units {
+		out[u] = k.name
+	}
+	return out
+}
+
+// readBase reads what was last confirmed: people, and the names of units.
+func readBase(ctx context.Context, p *session) (map[string]*known, map[string]string, error) {
 	sn, err := pipelines.CurrentBase(ctx, p.Store, "live")
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	names, out := map[string]string{}, map[string]*known{}
+	names, out, units := map[string]string{}, map[string]*known{}, map[string]string{}
 	scan := func(table string, take func(cells)) error {
 		t, ok := sn.Table(table)
 		if !ok {
@@ -183,8 +204,12 @@ func readBase(ctx context.Context, p *session) (map[string]*known, error) {
 		}
 		return nil
 	}
-	if err := scan(schemas.Groups, func(c cells) { names[c.row.ID.String()] = c.text("name") }); err != nil {
-		return nil, err
+	for _, table := range []string{schemas.Organizations, schemas.Departments, schemas.Groups} {
+		if err := scan(table, func(c cells) {
+			names[c.row.ID.String()], units[c.row.Key] = c.row.Key, c.text("name")
+		}); err != nil {
+			return nil, nil, err
+		}
 	}
 	owner := map[string]string{}
 	if err := scan(schemas.Users, func(c cells) {
@@ -200,14 +225,14 @@ func readBase(ctx context.Context, p *session) (map[string]*known, error) {
 		out[c.row.Key] = k
 		owner[c.row.ID.String()] = c.row.Key
 	}); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if err := scan(schemas.Memberships, func(c cells) {
 		if k := out[owner[c.text("user")]]; k != nil {
 			k.places.add(placeOf(c))
 		}
 	}); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	err = scan(schemas.Credentials, func(c cells) {
 		if k := out[owner[c.text("user")]]; k != nil {
@@ -215,7 +240,7 @@ func readBase(ctx context.Context, p *session) (map[string]*known, error) {
 			k.pw = &password{date: at / 1000}
 		}
 	})
-	return out, err
+	return out, units, err
 }
 
 // placeOf finds the place of a membership by the ids of the few that there are.

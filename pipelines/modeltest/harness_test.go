@@ -83,7 +83,7 @@ func newRig(ctx context.Context, r *realm, dir string) (*rig, error) {
 // they may leave again.
 var waveRules = []waves.Rule{
 	{Name: "first", Keys: []string{"u0", "u1", "u2", "u3", "u4"}},
-	{Name: "second", Groups: []string{"/staff"}},
+	{Name: "second", Groups: []string{"staff"}},
 }
 
 var waveNames = []string{"first", "second"}

@@ -63,7 +63,7 @@ func TestModel(t *testing.T) {
 	next.Store(*firstSeed)
 	var wg sync.WaitGroup
 	var stopped atomic.Bool
-	var actions atomic.Int64
+	var actions, done atomic.Int64
 	for range runtime.GOMAXPROCS(0) {
 		wg.Go(func() {
 			for !stopped.Load() {
@@ -73,6 +73,9 @@ func TestModel(t *testing.T) {
 				}
 				f := playSeed(t.Context(), uint64(seed), workDir(t), sandboxes)
 				actions.Add(int64(f.played))
+				if n := done.Add(1); n%100 == 0 {
+					t.Logf("%d sequences of %d actions", n, actions.Load())
+				}
 				if f.err != nil {
 					stopped.Store(true)
 					report(t, f, "TestModel")
@@ -81,7 +84,7 @@ func TestModel(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	t.Logf("%d actions", actions.Load())
+	t.Logf("%d sequences of %d actions", done.Load(), actions.Load())
 }
 
 func sandboxes(context.Context) (*realm, error) { return newSandbox() }

@@ -140,17 +140,23 @@ type model struct {
 	wave    map[string]string // recorded, for good
 	loaded  bool              // a run has written
 	// checkpoints by name, each a base; first is the one before a wave's first run.
-	checkpoints map[string]map[string]*known
+	checkpoints map[string]*pinned
 	first       map[string]string
 	gone        map[string]*person // who left legacy, and may come back
-	texts       map[int64]string   // every password, by its date
-	serial      int                // of names, so that none comes twice
-	last        int64              // date of the last password
+	names       map[string]string  // of units, in legacy
+	units       map[string]string  // names of those that the target has
+	unitIDs     map[string]string  // the target's ids of them
+	baseUnits   map[string]unit
+	texts       map[int64]string // every password, by its date
+	serial      int              // of names, so that none comes twice
+	last        int64            // date of the last password
 }
 
 func newModel() *model {
 	return &model{legacy: map[string]*person{}, target: map[string]*account{}, foreign: map[string]*account{}, base: map[string]*known{}, wave: map[string]string{},
-		checkpoints: map[string]map[string]*known{}, first: map[string]string{}, gone: map[string]*person{}, texts: map[int64]string{}}
+		names: map[string]string{"acme": "Acme", "lumen": "Lumen", "acme/Sales": "Sales", "acme/Works": "Works", "staff": "staff", "boss": "boss"},
+		units: map[string]string{}, baseUnits: map[string]unit{},
+		checkpoints: map[string]*pinned{}, first: map[string]string{}, gone: map[string]*person{}, texts: map[int64]string{}}
 }
 
 // keys are all legacy keys that anything knows, sorted.
@@ -169,7 +175,7 @@ func (m *model) keys() []string {
 		all.add(key)
 	}
 	for _, cp := range m.checkpoints {
-		for key := range cp {
+		for key := range cp.people {
 			all.add(key)
 		}
 	}

@@ -19,6 +19,8 @@ type call struct {
 	Undo       string   `json:",omitempty"` // a wave
 	Overwrite  bool     `json:",omitempty"`
 	DeleteOurs bool     `json:",omitempty"`
+	// Again: the same is asked for once more, and must find nothing to do.
+	Again bool `json:",omitempty"`
 }
 
 func (c *call) goesBack() bool { return c.Restore != "" || c.Undo != "" }
@@ -34,6 +36,9 @@ type expected struct {
 	// kept are users with fields that a restore leaves, because others changed
 	// them.
 	kept set
+	// refused is how many units the target does not let go, since somebody is in
+	// them whom the call did not look at.
+	refused int
 }
 
 // outcome plays a call on the model: a new one with both sides as they shall be
@@ -41,30 +46,26 @@ type expected struct {
 func (m *model) outcome(c *call) (*model, *expected) {
 	next := *m
 	next.target, next.base = map[string]*account{}, cloneBase(m.base)
+	next.units, next.baseUnits = maps.Clone(m.units), maps.Clone(m.baseUnits)
 	for key, a := range m.target {
 		b := *a
 		b.person = *a.person.clone()
 		next.target[key] = &b
 	}
-	r := &play{model: &next, call: c, expected: &expected{classes: map[string]int{}, withheld: set{}, widens: set{}, kept: set{}}}
+	r := &play{model: &next, call: c, blocked: set{}, leaving: set{},
+		expected: &expected{classes: map[string]int{}, withheld: set{}, widens: set{}, kept: set{}}}
 	if c.goesBack() {
-		r.want = r.checkpoint()
-		r.rejected = set{}
+		r.goBack()
 	} else {
 		r.desire()
 		next.wave = m.assign(m.wave, m.desired())
 	}
-	all := set{}
-	for key := range r.want {
-		all.add(key)
-	}
-	for key := range next.base {
-		all.add(key)
-	}
-	r.again = len(m.base) > 0
-	for _, key := range all.list() {
+	r.again = len(m.base) > 0 || len(m.baseUnits) > 0
+	r.structure()
+	for _, key := range r.everybody() {
 		r.user(key)
 	}
+	r.empties()
 	return &next, r.expected
 }
 
@@ -72,14 +73,29 @@ func (m *model) outcome(c *call) (*model, *expected) {
 type play struct {
 	*model
 	*expected
-	call     *call
-	want     map[string]*person
-	rejected set
-	again    bool // the target was loaded before
+	call      *call
+	want      map[string]*person
+	wantUnits map[string]string
+	rejected  set
+	again     bool // the target was loaded before
+	blocked   set  // units that can't stand
+	leaving   set  // units that are to go
+}
+
+// everybody lists those whom a call is about.
+func (r *play) everybody() []string {
+	all := set{}
+	for key := range r.want {
+		all.add(key)
+	}
+	for key := range r.base {
+		all.add(key)
+	}
+	return all.list()
 }
 
 func (r *play) desire() {
-	r.want, r.rejected = r.model.desired(), set{}
+	r.want, r.rejected, r.wantUnits = r.model.desired(), set{}, r.names
 	for key := range r.legacy {
 		if r.want[key] == nil {
 			r.rejected.add(key)
@@ -87,16 +103,19 @@ func (r *play) desire() {
 	}
 }
 
-func (r *play) checkpoint() map[string]*person {
+// goBack makes a checkpoint what is wanted.
+func (r *play) goBack() {
 	name := r.call.Restore
 	if name == "" {
 		name = r.first[r.call.Undo]
 	}
-	out := map[string]*person{}
-	for key, k := range r.checkpoints[name] {
-		out[key] = &k.person
+	r.want, r.wantUnits, r.rejected = map[string]*person{}, map[string]string{}, set{}
+	for key, k := range r.checkpoints[name].people {
+		r.want[key] = &k.person
 	}
-	return out
+	for u, k := range r.checkpoints[name].units {
+		r.wantUnits[u] = k.name
+	}
 }
 
 // reaches says whom the call may change.
@@ -122,6 +141,10 @@ func (r *play) widen(key, kind string)    { r.widens.add(key + " " + kind) }
 
 func (r *play) user(key string) {
 	want, have := r.want[key], r.base[key]
+	if want != nil { // nobody is kept back for a group
+		want = want.clone()
+		want.groups = want.groups.minus(r.blocked)
+	}
 	switch {
 	case r.rejected[key]: // stands as it is, and keeps its base
 	case !r.reaches(key):
@@ -153,9 +176,16 @@ func (r *play) absent(key string, want *person, have *known) {
 		r.widen(key, "recreate")
 	}
 	r.class("created")
-	r.target[key] = &account{person: *want.clone()}
-	created := have == nil || have.created
-	r.base[key] = &known{*want.clone(), created}
+	a, next := &account{person: *want.clone()}, &known{*want.clone(), have == nil || have.created}
+	for place := range want.places {
+		if r.blocks(place) {
+			delete(a.places, place)
+			if !placesOf(have)[place] {
+				delete(next.places, place)
+			}
+		}
+	}
+	r.target[key], r.base[key] = a, next
 }
 
 // merged plays somebody who has an account, by what legacy says.
@@ -176,11 +206,9 @@ func (r *play) merged(key string, want *person, have *known) {
 		r.withhold(key, "enable")
 	}
 	for _, f := range []struct {
-		kind       string
-		have       set
-		now        *set
-		want       set
-		newByBirth bool
+		kind string
+		now  *set
+		want set
 	}{{kind: "roles", now: &a.roles, want: want.roles}, {kind: "groups", now: &a.groups, want: want.groups}} {
 		missing := f.want.minus(*f.now)
 		taken := missing // nobody knows who took it
@@ -235,9 +263,14 @@ func (r *play) link(key string, want, have set) set {
 	for _, place := range want.list() {
 		switch {
 		case a.places[place]:
+		case r.blocks(place) && (!have[place] && !r.call.goesBack() || r.call.allows("links")):
+			if have[place] {
+				next.add(place)
+			}
+			continue
 		case !have[place] && !r.call.goesBack() || r.call.allows("links"):
 			r.widen(key+"/"+place, "links")
-			r.join(a, place)
+			a.places.add(place)
 		default:
 			r.withhold(key+"/"+place, "links")
 			if have[place] {
@@ -251,12 +284,6 @@ func (r *play) link(key string, want, have set) set {
 		delete(a.places, place)
 	}
 	return next
-}
-
-// join puts an account into a place. Who is in a department is in its
-// organization as well, and not apart from it.
-func (r *play) join(a *account, place string) {
-	a.places.add(place)
 }
 
 // password plays somebody's password and returns what base then holds.
@@ -334,5 +361,3 @@ func (r *play) untouched(a *account, have *known) bool {
 func (e *expected) String() string {
 	return fmt.Sprintf("classes %v, withheld %v, widens %v, kept %v", e.classes, e.withheld.list(), e.widens.list(), e.kept.list())
 }
-
-var _ = maps.Clone[set]

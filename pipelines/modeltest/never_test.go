@@ -13,7 +13,9 @@ import (
 func neverHappens(m *model, c *call, before, after *seen) error {
 	v := &watcher{m: m, c: c, want: m.desired()}
 	if c.goesBack() {
-		v.want = (&play{model: m, call: c}).checkpoint()
+		r := &play{model: m, call: c}
+		r.goBack()
+		v.want = r.want
 	}
 	for key, was := range before.ours {
 		is := after.ours[key]

@@ -11,7 +11,6 @@ import (
 
 	"github.com/parallelrun/parallelrun/load"
 	"github.com/parallelrun/parallelrun/pipelines"
-	"github.com/parallelrun/parallelrun/schemas"
 )
 
 // operatorKinds are what an operator does.
@@ -45,12 +44,14 @@ func drawRun(s *sequence, rnd *rand.Rand) (action, bool) {
 	default:
 		c.Everyone = true
 	}
+	c.Again = rnd.IntN(5) == 0
 	return action{Call: c, Kill: s.drawKill(rnd)}, len(s.model.legacy) > 0
 }
 
 func drawUndo(s *sequence, rnd *rand.Rand) (action, bool) {
 	wave, ok := pick(rnd, slices.Sorted(maps.Keys(s.model.first)))
 	c := &call{Undo: wave, Allow: drawAllow(rnd), Overwrite: rnd.IntN(3) == 0, DeleteOurs: rnd.IntN(3) == 0}
+	c.Again = !c.DeleteOurs && rnd.IntN(5) == 0
 	return action{Call: c, Kill: s.drawKill(rnd)}, ok
 }
 
@@ -60,6 +61,7 @@ func drawRestore(s *sequence, rnd *rand.Rand) (action, bool) {
 		return action{}, false
 	}
 	c := &call{Restore: fmt.Sprint(rnd.IntN(len(s.model.checkpoints))), Allow: drawAllow(rnd), Overwrite: rnd.IntN(3) == 0, DeleteOurs: rnd.IntN(3) == 0}
+	c.Again = !c.DeleteOurs && rnd.IntN(5) == 0
 	return action{Call: c, Kill: s.drawKill(rnd)}, true
 }
 
@@ -88,7 +90,7 @@ func playCheckpoint(ctx context.Context, s *sequence, _ action) (bool, error) {
 	if _, err := p.Checkpoint(ctx, name, "model", ""); err != nil {
 		return false, err
 	}
-	s.model.checkpoints[name] = cloneBase(s.model.base)
+	s.model.checkpoints[name] = s.model.pin()
 	return true, nil
 }
 
@@ -101,7 +103,7 @@ func playPlan(ctx context.Context, s *sequence, a action) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	s.rig.source.people = s.model.legacy
+	s.rig.source.people, s.rig.source.names = s.model.legacy, s.model.names
 	_, err = s.begin(ctx, p, a.Call, false)
 	return true, err
 }
@@ -145,7 +147,7 @@ func playCall(ctx context.Context, s *sequence, a action) (bool, error) {
 	if !ok {
 		return false, nil
 	}
-	s.rig.source.people = s.model.legacy
+	s.rig.source.people, s.rig.source.names = s.model.legacy, s.model.names
 	next, want := s.model.outcome(c)
 	before, err := s.rig.realm.look(ctx, s.model.keys())
 	if err != nil {
@@ -181,7 +183,27 @@ func playCall(ctx context.Context, s *sequence, a action) (bool, error) {
 	if err := s.holds(after); err != nil {
 		return true, err
 	}
-	return true, s.baseHolds(ctx, p)
+	if err := s.baseHolds(ctx, p); err != nil || !c.Again {
+		return true, err
+	}
+	return true, s.again(ctx, p, c)
+}
+
+// again asks for the same once more: there is nothing left to do.
+func (s *sequence) again(ctx context.Context, p *session, c *call) error {
+	next, want := s.model.outcome(c)
+	out, err := s.begin(ctx, p, c, true)
+	if err != nil {
+		return fmt.Errorf("once more: %w", err)
+	}
+	if out.Planned.Operations > 0 {
+		return fmt.Errorf("once more: there are %d operations, and shall be none", out.Planned.Operations)
+	}
+	if err := s.confirm(ctx, p, out, next, want); err != nil {
+		return fmt.Errorf("once more: %w", err)
+	}
+	s.took(next, c, out)
+	return s.baseHolds(ctx, p)
 }
 
 func (k *kill) killer() *killer {
@@ -231,7 +253,7 @@ func (s *sequence) resume(ctx context.Context, a action, c *call) (*session, *pi
 // took makes the outcome of a run the model's state.
 func (s *sequence) took(next *model, c *call, out *pipelines.Outcome) {
 	if out.Checkpoint != "" {
-		next.checkpoints[out.Checkpoint] = cloneBase(s.model.base)
+		next.checkpoints[out.Checkpoint] = s.model.pin()
 		if !c.goesBack() {
 			for _, w := range c.Waves {
 				if next.first[w] == "" {
@@ -272,7 +294,7 @@ func (s *sequence) abandoned(ctx context.Context, a action, c *call, before *see
 	m := s.model
 	for _, cp := range st.Checkpoints {
 		if m.checkpoints[cp.Name] == nil {
-			m.checkpoints[cp.Name] = cloneBase(m.base)
+			m.checkpoints[cp.Name] = m.pin()
 			for _, w := range c.Waves {
 				if m.first[w] == "" && !c.goesBack() {
 					m.first[w] = cp.Name
@@ -292,8 +314,9 @@ func (s *sequence) abandoned(ctx context.Context, a action, c *call, before *see
 	if folded, err := s.folded(ctx, p, next); err != nil {
 		return err
 	} else if folded {
-		m.base, m.loaded = next.base, true
+		m.base, m.baseUnits, m.loaded = next.base, next.baseUnits, true
 	}
+	m.units, m.unitIDs = after.units, after.unitIDs
 	if m.wave, err = s.assigned(ctx, p); err != nil {
 		return err
 	}
@@ -339,5 +362,3 @@ func between(before, after, now map[string]*account) error {
 	}
 	return nil
 }
-
-var _ = schemas.Users

@@ -159,6 +159,8 @@ func (r *realm) do(ctx context.Context, method, path string, in, out any) error 
 type seen struct {
 	ours    map[string]*account
 	foreign map[string]*account
+	units   map[string]string // names, by legacy key
+	unitIDs map[string]string
 }
 
 type wireUser struct {
@@ -194,7 +196,7 @@ func (r *realm) look(ctx context.Context, keys []string) (*seen, error) {
 	if err := r.do(ctx, "GET", "/users?max=1000&briefRepresentation=false", nil, &users); err != nil {
 		return nil, err
 	}
-	s := &seen{ours: map[string]*account{}, foreign: map[string]*account{}}
+	s := &seen{ours: map[string]*account{}, foreign: map[string]*account{}, units: map[string]string{}, unitIDs: map[string]string{}}
 	byID := map[string]*account{}
 	for _, u := range users {
 		a := &account{person: person{login: u.Username, email: u.Email, first: u.FirstName, title: one(u.Attributes["title"]), desk: one(u.Attributes["desk"]),
@@ -214,39 +216,57 @@ func (r *realm) look(ctx context.Context, keys []string) (*seen, error) {
 			return nil, err
 		}
 	}
-	var groups []wireID
-	if err := r.do(ctx, "GET", "/groups?max=100", nil, &groups); err != nil {
+	groups, err := r.lookAtUnits(ctx, s, "/groups")
+	if err != nil {
 		return nil, err
 	}
 	for _, g := range groups {
-		if err := r.members(ctx, "/groups/"+g.ID+"/members", byID, func(a *account) { a.groups.add(g.Name) }); err != nil {
+		if err := r.members(ctx, "/groups/"+g.ID+"/members", byID, func(a *account) { a.groups.add(g.key()) }); err != nil {
 			return nil, err
 		}
 	}
-	return s, r.lookAtPlaces(ctx, byID)
+	return s, r.lookAtPlaces(ctx, s, byID)
 }
 
-func (r *realm) lookAtPlaces(ctx context.Context, byID map[string]*account) error {
-	var orgs []struct {
-		wireID
-		Alias string `json:"alias"`
+// wireUnit is an organization, a department or a group.
+type wireUnit struct {
+	wireID
+	Attributes map[string][]string `json:"attributes"`
+}
+
+// key is the legacy key that a unit of ours is anchored by.
+func (u *wireUnit) key() string { return one(u.Attributes["legacyId"]) }
+
+func (r *realm) lookAtUnits(ctx context.Context, s *seen, path string) ([]wireUnit, error) {
+	var list []wireUnit
+	if err := r.do(ctx, "GET", path+"?max=100&briefRepresentation=false", nil, &list); err != nil {
+		return nil, err
 	}
-	if err := r.do(ctx, "GET", "/organizations?max=100", nil, &orgs); err != nil {
+	for i := range list {
+		u := &list[i]
+		s.units[u.key()], s.unitIDs[u.key()] = u.Name, u.ID
+	}
+	return list, nil
+}
+
+func (r *realm) lookAtPlaces(ctx context.Context, s *seen, byID map[string]*account) error {
+	orgs, err := r.lookAtUnits(ctx, s, "/organizations")
+	if err != nil {
 		return err
 	}
 	for _, o := range orgs {
 		path := "/organizations/" + o.ID
-		if err := r.members(ctx, path+"/members", byID, func(a *account) { a.places.add(o.Alias) }); err != nil {
+		if err := r.members(ctx, path+"/members", byID, func(a *account) { a.places.add(o.key()) }); err != nil {
 			return err
 		}
-		var units []wireID
-		if err := r.do(ctx, "GET", path+"/groups?max=100", nil, &units); err != nil {
+		units, err := r.lookAtUnits(ctx, s, path+"/groups")
+		if err != nil {
 			return err
 		}
 		for _, u := range units {
 			err := r.members(ctx, path+"/groups/"+u.ID+"/members", byID, func(a *account) {
-				delete(a.places, o.Alias) // of the department, and so of the organization
-				a.places.add(o.Alias + "/" + u.Name)
+				delete(a.places, o.key()) // of the department, and so of the organization
+				a.places.add(u.key())
 			})
 			if err != nil {
 				return err

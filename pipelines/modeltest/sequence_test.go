@@ -3,6 +3,7 @@ package modeltest
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -80,6 +81,10 @@ func (s *sequence) compare(ctx context.Context) error {
 
 func (s *sequence) holds(real *seen) error {
 	var bad []string
+	if !maps.Equal(s.model.units, real.units) {
+		bad = append(bad, fmt.Sprintf("units are %v, and shall be %v", real.units, s.model.units))
+	}
+	s.model.unitIDs = real.unitIDs
 	for _, side := range []struct {
 		who        string
 		want, have map[string]*account

@@ -104,6 +104,7 @@ var loadMapping = sync.OnceValues(func() (*transform.Mapping, error) {
 // source is the legacy system: what the model says it holds.
 type source struct {
 	people map[string]*person
+	names  map[string]string // of units
 	seal   extract.Sealer
 }
 
@@ -122,15 +123,11 @@ func (s *source) Describe(origin int64) string { return fmt.Sprintf("row %d", or
 func (s *source) Close() error { return nil }
 
 func (s *source) Read(_ context.Context, l extract.Limits, yield func(extract.Batch) error) error {
-	for i, rows := range [][][]string{
-		{{"acme", "Acme", ""}, {"lumen", "Lumen", ""}},
-		{{"acme/Sales", "Sales", "acme"}, {"acme/Works", "Works", "acme"}},
-		{{"staff", "staff", ""}, {"boss", "boss", ""}},
-	} {
+	for i, units := range [][]string{orgUnits, departmentUnits, groupUnits} {
 		b := extract.NewBatcher(&legacyTables[i], l, yield)
 		defer b.Release()
-		for _, r := range rows {
-			row := schemas.Row{ID: schemas.LegacyRowID(namespace, legacyTables[i].Name, r[0]), Key: r[0], Values: []any{r[1], text(r[2])}}
+		for _, u := range units {
+			row := schemas.Row{ID: schemas.LegacyRowID(namespace, legacyTables[i].Name, u), Key: u, Values: []any{s.names[u], text(parentOf(u))}}
 			if err := b.Add(row, 0); err != nil {
 				return err
 			}

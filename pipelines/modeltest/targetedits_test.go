@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net/url"
 	"slices"
@@ -50,48 +51,31 @@ func (r *realm) setRole(ctx context.Context, id, role string, on bool) error {
 	return r.do(ctx, method, "/users/"+id+"/role-mappings/realm", []any{rep}, nil)
 }
 
-// named finds a group or organization by its name.
-func (r *realm) named(ctx context.Context, path, name string) (string, error) {
-	var list []struct {
-		ID    string `json:"id"`
-		Name  string `json:"name"`
-		Alias string `json:"alias"`
-	}
-	if err := r.do(ctx, "GET", path+"?search="+url.QueryEscape(name)+"&max=100", nil, &list); err != nil {
-		return "", err
-	}
-	for _, v := range list {
-		if v.Name == name || v.Alias == name {
-			return v.ID, nil
-		}
-	}
-	return "", nil
-}
-
 // errCant means that an edit can't be made now.
 var errCant = errors.New("can't be done now")
 
-func (r *realm) setGroup(ctx context.Context, id, group string, on bool) error {
-	gid, err := r.named(ctx, "/groups", group)
-	if err != nil || gid == "" {
-		return errors.Join(err, errCant)
+// setGroup and setOrganization take somebody in or out.
+func (s *sequence) setGroup(ctx context.Context, id, group string, on bool) error {
+	gid := s.model.unitIDs[group]
+	if gid == "" {
+		return errCant
 	}
 	method := "DELETE"
 	if on {
 		method = "PUT"
 	}
-	return r.do(ctx, method, "/users/"+id+"/groups/"+gid, nil, nil)
+	return s.rig.realm.do(ctx, method, "/users/"+id+"/groups/"+gid, nil, nil)
 }
 
-func (r *realm) setOrganization(ctx context.Context, id, alias string, on bool) error {
-	oid, err := r.named(ctx, "/organizations", alias)
-	if err != nil || oid == "" {
-		return errors.Join(err, errCant)
+func (s *sequence) setOrganization(ctx context.Context, id, org string, on bool) error {
+	oid := s.model.unitIDs[org]
+	switch {
+	case oid == "":
+		return errCant
+	case on:
+		return s.rig.realm.do(ctx, "POST", "/organizations/"+oid+"/members", id, nil)
 	}
-	if on {
-		return r.do(ctx, "POST", "/organizations/"+oid+"/members", id, nil)
-	}
-	return r.do(ctx, "DELETE", "/organizations/"+oid+"/members/"+id, nil, nil)
+	return s.rig.realm.do(ctx, "DELETE", "/organizations/"+oid+"/members/"+id, nil, nil)
 }
 
 var targetEdits = []targetEdit{
@@ -106,7 +90,7 @@ var targetEdits = []targetEdit{
 	}},
 	{"target: group", 3, nil, func(ctx context.Context, s *sequence, _ string, a *account, rnd *rand.Rand) error {
 		group := groupNames[rnd.IntN(len(groupNames))]
-		err := s.rig.realm.setGroup(ctx, a.id, group, !a.groups[group])
+		err := s.setGroup(ctx, a.id, group, !a.groups[group])
 		if err == nil {
 			toggle(a.groups, group)
 		}
@@ -120,10 +104,10 @@ var targetEdits = []targetEdit{
 				delete(a.places, p)
 			}
 		}
-		return s.rig.realm.setOrganization(ctx, a.id, org, false)
+		return s.setOrganization(ctx, a.id, org, false)
 	}},
 	{"target: invite", 2, func(a *account) bool { return !a.places["lumen"] }, func(ctx context.Context, s *sequence, _ string, a *account, _ *rand.Rand) error {
-		err := s.rig.realm.setOrganization(ctx, a.id, "lumen", true)
+		err := s.setOrganization(ctx, a.id, "lumen", true)
 		if err == nil {
 			a.places.add("lumen")
 		}
@@ -218,6 +202,17 @@ var foreignKinds = []kind{
 		key, ok := pick(rnd, s.model.unregistered())
 		return action{Key: key, Seed: seed(rnd)}, ok
 	}, play: register},
+	{name: "target: rename unit", weight: 2, draw: func(s *sequence, rnd *rand.Rand) (action, bool) {
+		u, ok := pick(rnd, slices.Sorted(maps.Keys(s.model.units)))
+		return action{Key: u}, ok
+	}, play: renameUnit},
+	{name: "rename unit", weight: 2, legacy: true, draw: func(_ *sequence, rnd *rand.Rand) (action, bool) {
+		u, ok := pick(rnd, allUnits)
+		return action{Key: u}, ok
+	}, play: func(_ context.Context, s *sequence, a action) (bool, error) {
+		s.model.names[a.Key] = fmt.Sprintf("Unit%d", s.model.fresh())
+		return true, nil
+	}},
 	{name: "target: unregister", weight: 1, draw: func(s *sequence, rnd *rand.Rand) (action, bool) {
 		return action{Seed: seed(rnd)}, len(s.model.foreign) > 0
 	}, play: func(ctx context.Context, s *sequence, a action) (bool, error) {
@@ -229,6 +224,29 @@ var foreignKinds = []kind{
 		delete(s.model.foreign, login)
 		return true, s.rig.realm.do(ctx, "DELETE", "/users/"+id, nil, nil)
 	}},
+}
+
+// renameUnit gives an organization, a department or a group another name in the
+// target.
+func renameUnit(ctx context.Context, s *sequence, a action) (bool, error) {
+	id := s.model.unitIDs[a.Key]
+	if s.model.units[a.Key] == "" || id == "" {
+		return false, nil
+	}
+	path := "/groups/" + id
+	switch up := parentOf(a.Key); {
+	case up != "":
+		path = "/organizations/" + s.model.unitIDs[up] + path
+	case slices.Contains(orgUnits, a.Key):
+		path = "/organizations/" + id
+	}
+	var rep map[string]any
+	if err := s.rig.realm.do(ctx, "GET", path, nil, &rep); err != nil {
+		return false, err
+	}
+	s.model.units[a.Key] = fmt.Sprintf("Theirs%d", s.model.fresh())
+	rep["name"] = s.model.units[a.Key]
+	return true, s.rig.realm.do(ctx, "PUT", path, rep, nil)
 }
 
 func logins(m map[string]*account) []string {
