@@ -290,6 +290,8 @@ func (r *play) link(key string, want, have set) set {
 func (r *play) password(key string, want, have *password) *password {
 	a := r.target[key]
 	switch {
+	case want == nil && r.call.goesBack() && !r.call.Overwrite && have != nil && a.pw != nil && !a.pw.same(have):
+		return have // their own since
 	case want == nil:
 		if have != nil {
 			a.pw = nil

@@ -186,11 +186,15 @@ func playCall(ctx context.Context, s *sequence, a action) (bool, error) {
 	if err := s.baseHolds(ctx, p); err != nil || !c.Again {
 		return true, err
 	}
-	return true, s.again(ctx, p, c)
+	return true, s.again(ctx, c)
 }
 
 // again asks for the same once more: there is nothing left to do.
-func (s *sequence) again(ctx context.Context, p *session, c *call) error {
+func (s *sequence) again(ctx context.Context, c *call) error {
+	p, err := s.rig.open(ctx, nil)
+	if err != nil {
+		return err
+	}
 	next, want := s.model.outcome(c)
 	out, err := s.begin(ctx, p, c, true)
 	if err != nil {

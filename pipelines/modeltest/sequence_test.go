@@ -7,8 +7,6 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
-
-	"github.com/parallelrun/parallelrun/schemas"
 )
 
 // sequence is one play: the model and the real thing, side by side.
@@ -137,5 +135,3 @@ func (s *sequence) logins(ctx context.Context, rnd *rand.Rand, most int) error {
 	}
 	return nil
 }
-
-func userRow(key string) schemas.RowID { return schemas.NewRowID(namespace, schemas.Users, key) }
