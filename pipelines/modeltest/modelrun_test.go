@@ -271,6 +271,7 @@ func (r *play) link(key string, want, have set) set {
 		case !have[place] && !r.call.goesBack() || r.call.allows("links"):
 			r.widen(key+"/"+place, "links")
 			a.places.add(place)
+			delete(a.places, parentOf(place)) // who is in a department is in its organization by that
 		default:
 			r.withhold(key+"/"+place, "links")
 			if have[place] {
