@@ -66,10 +66,10 @@ func drawRestore(s *sequence, rnd *rand.Rand) (action, bool) {
 }
 
 func (s *sequence) drawKill(rnd *rand.Rand) *kill {
-	if rnd.IntN(4) > 0 {
+	if rnd.IntN(3) > 0 {
 		return nil
 	}
-	k := &kill{After: rnd.IntN(2) == 0, LoseDisk: rnd.IntN(2) == 0, Abandon: rnd.IntN(3) == 0}
+	k := &kill{After: rnd.IntN(2) == 0, LoseDisk: rnd.IntN(2) == 0, Abandon: rnd.IntN(5) < 2}
 	if rnd.IntN(3) > 0 {
 		k.Request = 1 + rnd.IntN(s.rig.requests)
 	} else {
