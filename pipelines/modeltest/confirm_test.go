@@ -95,7 +95,7 @@ func findingWords(list string, f load.Finding) []string {
 		if f.Table != schemas.Users {
 			return nil
 		}
-		words = f.Columns
+		words = slices.DeleteFunc(slices.Clone(f.Columns), func(c string) bool { return c == "email_verified" }) // goes with the address
 		for _, c := range words {
 			if name, _, nested := strings.Cut(c, "["); nested && name == "attributes" {
 				return nil // an attribute that Keymate owns

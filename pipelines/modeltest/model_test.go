@@ -138,7 +138,9 @@ type model struct {
 	foreign map[string]*account // nobody's, by user name
 	base    map[string]*known
 	wave    map[string]string // recorded, for good
-	loaded  bool              // a run has written
+	// complete are the waves whose users' profiles are Keymate's.
+	complete set
+	loaded   bool // a run has written
 	// checkpoints by name, each a base; first is the one before a wave's first run.
 	checkpoints map[string]*pinned
 	first       map[string]string
@@ -153,7 +155,7 @@ type model struct {
 }
 
 func newModel() *model {
-	return &model{legacy: map[string]*person{}, target: map[string]*account{}, foreign: map[string]*account{}, base: map[string]*known{}, wave: map[string]string{},
+	return &model{legacy: map[string]*person{}, target: map[string]*account{}, foreign: map[string]*account{}, base: map[string]*known{}, wave: map[string]string{}, complete: set{},
 		names: map[string]string{"acme": "Acme", "lumen": "Lumen", "acme/Sales": "Sales", "acme/Works": "Works", "staff": "staff", "boss": "boss"},
 		units: map[string]string{}, baseUnits: map[string]unit{},
 		checkpoints: map[string]*pinned{}, first: map[string]string{}, gone: map[string]*person{}, texts: map[int64]string{}}

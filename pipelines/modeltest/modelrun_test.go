@@ -157,6 +157,8 @@ func (r *play) user(key string) {
 		r.absent(key, want, have)
 	case r.call.goesBack():
 		r.restored(key, want, have)
+	case have != nil && r.complete[r.wave[key]]:
+		r.handedOver(key, want, have)
 	default:
 		r.merged(key, want, have)
 	}

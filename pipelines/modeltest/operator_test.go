@@ -21,6 +21,8 @@ var operatorKinds = []kind{
 	{name: "checkpoint", weight: 3, draw: func(s *sequence, rnd *rand.Rand) (action, bool) {
 		return action{Seed: seed(rnd)}, s.model.loaded
 	}, play: playCheckpoint},
+	{name: "complete wave", weight: 2, draw: drawWave, play: playComplete},
+	{name: "reopen wave", weight: 1, draw: drawWave, play: playReopen},
 	{name: "plan", weight: 2, draw: drawRun, play: playPlan},
 }
 
@@ -94,6 +96,39 @@ func playCheckpoint(ctx context.Context, s *sequence, _ action) (bool, error) {
 	return true, nil
 }
 
+func drawWave(_ *sequence, rnd *rand.Rand) (action, bool) {
+	wave, ok := pick(rnd, waveNames)
+	return action{Key: wave}, ok
+}
+
+// playComplete gives the profiles of a wave's users to Keymate.
+func playComplete(ctx context.Context, s *sequence, a action) (bool, error) {
+	m := s.model
+	if m.complete[a.Key] || !slices.ContainsFunc(m.keys(), func(key string) bool { return m.base[key] != nil && m.wave[key] == a.Key }) {
+		return false, nil
+	}
+	p, err := s.rig.open(ctx, nil)
+	if err != nil {
+		return false, err
+	}
+	m.complete.add(a.Key)
+	_, err = p.Complete(ctx, a.Key, pipelines.CompleteOptions{Record: true, Despite: "the model knows no open ends"})
+	return true, err
+}
+
+func playReopen(ctx context.Context, s *sequence, a action) (bool, error) {
+	if !s.model.complete[a.Key] {
+		return false, nil
+	}
+	p, err := s.rig.open(ctx, nil)
+	if err != nil {
+		return false, err
+	}
+	delete(s.model.complete, a.Key)
+	_, err = p.Reopen(ctx, a.Key, pipelines.CompleteOptions{Record: true})
+	return true, err
+}
+
 // playPlan plans and writes nothing.
 func playPlan(ctx context.Context, s *sequence, a action) (bool, error) {
 	if len(s.model.legacy) == 0 {
@@ -112,7 +147,7 @@ func playPlan(ctx context.Context, s *sequence, a action) (bool, error) {
 func (s *sequence) resolve(c *call) (*call, bool) {
 	switch {
 	case c.Undo != "":
-		return c, s.model.first[c.Undo] != ""
+		return c, s.model.first[c.Undo] != "" && !s.model.complete[c.Undo]
 	case c.Restore != "":
 		names := s.model.checkpointNames()
 		var n int
