@@ -54,6 +54,8 @@ type kind struct {
 	draw   func(s *sequence, rnd *rand.Rand) (action, bool)
 	play   func(ctx context.Context, s *sequence, a action) (bool, error)
 	legacy bool // the target has no part in it
+	// compares: play has compared both sides already.
+	compares bool
 }
 
 // kinds are all kinds: what happens to legacy, what happens to the target, what
@@ -61,10 +63,10 @@ type kind struct {
 func kinds() []kind {
 	out := []kind{}
 	for _, k := range legacyEdits {
-		out = append(out, kind{k.name, k.weight, drawLegacy(k), playLegacy(k), true})
+		out = append(out, kind{k.name, k.weight, drawLegacy(k), playLegacy(k), true, false})
 	}
 	for _, k := range targetEdits {
-		out = append(out, kind{k.name, k.weight, drawTarget(k), playTarget(k), false})
+		out = append(out, kind{k.name, k.weight, drawTarget(k), playTarget(k), false, false})
 	}
 	return append(out, foreignKinds...)
 }

@@ -15,9 +15,9 @@ import (
 
 // operatorKinds are what an operator does.
 var operatorKinds = []kind{
-	{name: "run", weight: 30, draw: drawRun, play: playCall},
-	{name: "undo", weight: 5, draw: drawUndo, play: playCall},
-	{name: "restore", weight: 5, draw: drawRestore, play: playCall},
+	{name: "run", weight: 30, draw: drawRun, play: playCall, compares: true},
+	{name: "undo", weight: 5, draw: drawUndo, play: playCall, compares: true},
+	{name: "restore", weight: 5, draw: drawRestore, play: playCall, compares: true},
 	{name: "checkpoint", weight: 3, draw: func(s *sequence, rnd *rand.Rand) (action, bool) {
 		return action{Seed: seed(rnd)}, s.model.loaded
 	}, play: playCheckpoint},
@@ -184,10 +184,7 @@ func playCall(ctx context.Context, s *sequence, a action) (bool, error) {
 	}
 	s.rig.source.people, s.rig.source.names = s.model.legacy, s.model.names
 	next, want := s.model.outcome(c)
-	before, err := s.rig.realm.look(ctx, s.model.keys())
-	if err != nil {
-		return true, err
-	}
+	before := &seen{ours: s.model.target, foreign: s.model.foreign} // as was compared after the last action
 	p, err := s.rig.open(ctx, a.Kill.killer())
 	if err != nil {
 		return true, err
