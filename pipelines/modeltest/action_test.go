@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 )
 
@@ -68,12 +69,12 @@ func kinds() []kind {
 	for _, k := range targetEdits {
 		out = append(out, kind{k.name, k.weight, drawTarget(k), playTarget(k), false, false})
 	}
-	return append(out, foreignKinds...)
+	return slices.Concat(out, foreignKinds, operatorKinds, swapKinds)
 }
 
 var byName = func() map[string]kind {
 	out := map[string]kind{}
-	for _, k := range append(kinds(), operatorKinds...) {
+	for _, k := range kinds() {
 		out[k.name] = k
 	}
 	return out
@@ -81,7 +82,7 @@ var byName = func() map[string]kind {
 
 // draw chooses the next action.
 func (s *sequence) draw(rnd *rand.Rand) action {
-	all := append(kinds(), operatorKinds...)
+	all := kinds()
 	total := 0
 	for _, k := range all {
 		total += k.weight

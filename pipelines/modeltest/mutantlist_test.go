@@ -21,12 +21,6 @@ var mutants = []mutant{
 		new:  "taken = minus(missing, flatten(s.base, g.whole))",
 	},
 	{
-		name: "without base all that is missing is given",
-		file: "load/merge.go",
-		old:  "taken := missing // without base nobody knows who took them away",
-		new:  "taken := missing[:0]",
-	},
-	{
 		name: "an overwriting restore leaves what others gave",
 		file: "load/merge_restore.go",
 		old:  "if len(theirs) > 0 && !m.restore.Overwrite {",
@@ -71,8 +65,8 @@ var mutants = []mutant{
 	{
 		name: "an account in the way is not looked for",
 		file: "load/plan_yielded.go",
-		old:  "case x.observed.user == nil && x.foreign != nil:",
-		new:  "case x.observed.user != nil && x.foreign != nil:",
+		old:  "case x.observed.user == nil && p.strangerInTheWay(x):",
+		new:  "case x.observed.user != nil && p.strangerInTheWay(x):",
 	},
 	{
 		name: "a membership that was ended in the target comes back",
@@ -169,5 +163,11 @@ var mutants = []mutant{
 		file: "transform/evaluate.go",
 		old:  "} else if yes {\n\t\t\tc.excluded = x.name",
 		new:  "} else if !yes {\n\t\t\tc.excluded = x.name",
+	},
+	{
+		name: "without base all that is missing is given",
+		file: "load/merge.go",
+		old:  "taken := missing // without base nobody knows who took them away",
+		new:  "taken := missing[:0]",
 	},
 }
