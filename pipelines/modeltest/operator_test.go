@@ -16,8 +16,8 @@ import (
 // operatorKinds are what an operator does.
 var operatorKinds = []kind{
 	{name: "run", weight: 30, draw: drawRun, play: playCall, compares: true},
-	{name: "undo", weight: 5, draw: drawUndo, play: playCall, compares: true},
-	{name: "restore", weight: 5, draw: drawRestore, play: playCall, compares: true},
+	{name: "undo", weight: 10, draw: drawUndo, play: playCall, compares: true},
+	{name: "restore", weight: 10, draw: drawRestore, play: playCall, compares: true},
 	{name: "checkpoint", weight: 3, draw: func(s *sequence, rnd *rand.Rand) (action, bool) {
 		return action{Seed: seed(rnd)}, s.model.loaded
 	}, play: playCheckpoint},
