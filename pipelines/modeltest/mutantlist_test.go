@@ -21,30 +21,6 @@ var mutants = []mutant{
 		new:  "taken = minus(missing, flatten(s.base, g.whole))",
 	},
 	{
-		name: "an overwriting restore leaves what others gave",
-		file: "load/merge_restore.go",
-		old:  "if len(theirs) > 0 && !m.restore.Overwrite {",
-		new:  "if len(theirs) > 0 {",
-	},
-	{
-		name: "a restore forgets what is withheld",
-		file: "load/merge_restore.go",
-		old:  "held = plus(held, both(back, base)) // still known as taken away in the target",
-		new:  "held = plus(held, minus(back, base))",
-	},
-	{
-		name: "a restore enables unasked",
-		file: "load/merge_restore.go",
-		old:  "case m.allow[g.kind]:\n\t\tout.widens = append(out.widens, g.kind)\n\t\treturn s.desired\n\t}\n\tm.withhold",
-		new:  "case !m.allow[g.kind]:\n\t\tout.widens = append(out.widens, g.kind)\n\t\treturn s.desired\n\t}\n\tm.withhold",
-	},
-	{
-		name: "a restore writes over what others changed",
-		file: "load/merge_restore.go",
-		old:  "(!s.hasBase || !equalCells(c, s.observed, s.base))",
-		new:  "(!s.hasBase || equalCells(c, s.observed, s.base))",
-	},
-	{
 		name: "an older password wins",
 		file: "load/merge_credential.go",
 		old:  "case theirs > ours:",
@@ -65,8 +41,8 @@ var mutants = []mutant{
 	{
 		name: "an account in the way is not looked for",
 		file: "load/plan_yielded.go",
-		old:  "case x.observed.user == nil && p.strangerInTheWay(x):",
-		new:  "case x.observed.user != nil && p.strangerInTheWay(x):",
+		old:  "case x.observed.user == nil && p.accountInTheWay(x):",
+		new:  "case x.observed.user != nil && p.accountInTheWay(x):",
 	},
 	{
 		name: "a membership that was ended in the target comes back",
@@ -97,18 +73,6 @@ var mutants = []mutant{
 		file: "load/plan_users.go",
 		old:  "case p.seesMemberships && observed == nil:\n\t\tp.settle(d.table, Unchanged)",
 		new:  "case p.seesMemberships:\n\t\tp.settle(d.table, Unchanged)",
-	},
-	{
-		name: "a restore deletes accounts unasked",
-		file: "load/plan_restore.go",
-		old:  "o == nil || !o.DeleteCreated || !created(x.mapped)",
-		new:  "o == nil || o.DeleteCreated || !created(x.mapped)",
-	},
-	{
-		name: "a restore deletes accounts that others changed",
-		file: "load/plan_restore.go",
-		old:  "if changedSince(p.users.shape, x.base.user, x.observed.user, p.users.seen) {",
-		new:  "if !changedSince(p.users.shape, x.base.user, x.observed.user, p.users.seen) {",
 	},
 	{
 		name: "a deleted account is made anew unasked",
@@ -147,12 +111,6 @@ var mutants = []mutant{
 		new:  "if out.Assigned != nil && rec.Restore != nil {",
 	},
 	{
-		name: "an undo goes back to the last checkpoint of a wave",
-		file: "pipelines/restore.go",
-		old:  "first.Name != \"\" && cp.N > first.N",
-		new:  "first.Name != \"\" && cp.N < first.N",
-	},
-	{
 		name: "who shares a login is not rejected",
 		file: "transform/phase_users.go",
 		old:  "err = r.duplicate(k, last, h, reported); err == nil && k == identityEmail",
@@ -163,6 +121,48 @@ var mutants = []mutant{
 		file: "transform/evaluate.go",
 		old:  "} else if yes {\n\t\t\tc.excluded = x.name",
 		new:  "} else if !yes {\n\t\t\tc.excluded = x.name",
+	},
+	{
+		name: "an overwriting restore leaves what others gave",
+		file: "load/merge_restore.go",
+		old:  "if len(theirs) > 0 && !m.restore.Overwrite {",
+		new:  "if len(theirs) > 0 {",
+	},
+	{
+		name: "a restore forgets what is withheld",
+		file: "load/merge_restore.go",
+		old:  "held = plus(held, both(back, base)) // still known as taken away in the target",
+		new:  "held = plus(held, minus(back, base))",
+	},
+	{
+		name: "a restore enables unasked",
+		file: "load/merge_restore.go",
+		old:  "case m.allow[g.kind]:\n\t\tout.widens = append(out.widens, g.kind)\n\t\treturn s.desired\n\t}\n\tm.withhold",
+		new:  "case !m.allow[g.kind]:\n\t\tout.widens = append(out.widens, g.kind)\n\t\treturn s.desired\n\t}\n\tm.withhold",
+	},
+	{
+		name: "a restore writes over what others changed",
+		file: "load/merge_restore.go",
+		old:  "(!s.hasBase || !equalCells(c, s.observed, s.base))",
+		new:  "(!s.hasBase || equalCells(c, s.observed, s.base))",
+	},
+	{
+		name: "a restore deletes accounts unasked",
+		file: "load/plan_restore.go",
+		old:  "o == nil || !o.DeleteCreated || !created(x.mapped)",
+		new:  "o == nil || o.DeleteCreated || !created(x.mapped)",
+	},
+	{
+		name: "a restore deletes accounts that others changed",
+		file: "load/plan_restore.go",
+		old:  "if changedSince(p.users.shape, x.base.user, x.observed.user, p.users.seen) {",
+		new:  "if !changedSince(p.users.shape, x.base.user, x.observed.user, p.users.seen) {",
+	},
+	{
+		name: "an undo goes back to the last checkpoint of a wave",
+		file: "pipelines/restore.go",
+		old:  "first.Name != \"\" && cp.N > first.N",
+		new:  "first.Name != \"\" && cp.N < first.N",
 	},
 	{
 		name: "without base all that is missing is given",
