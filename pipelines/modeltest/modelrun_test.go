@@ -172,6 +172,13 @@ func (r *play) absent(key string, want *person, have *known) {
 		r.class("conflict")
 		return
 	case back && !r.call.allows("recreate"):
+		r.withhold(key, "recreate")
+		for place := range want.places {
+			r.withhold(key+"/"+place, "recreate")
+		}
+		if want.pw != nil {
+			r.withhold(key+"/password", "recreate")
+		}
 		r.class("conflict")
 		return
 	case back:
