@@ -7,6 +7,7 @@ CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/parallelrun
 LINT_VERSION := v2.12.2
 LINT := $(CACHE)/bin/golangci-lint-$(LINT_VERSION)
 FUZZTIME ?= 20s
+SEQUENCES ?= 5000
 PKG ?= ./...
 # Packages whose tests talk to a real Keycloak: the race run leaves them out.
 RACE_SKIP := internal/servers|internal/contract|load/keymate
@@ -14,7 +15,7 @@ RACE_SKIP := internal/servers|internal/contract|load/keymate
 # The Python that checks the store's format by itself; empty: python3.
 export PARALLELRUN_PYTHON ?= $(wildcard $(CACHE)/python/bin/python)
 
-.PHONY: help deps build demo demo-keycloak test race lint bench fuzz
+.PHONY: help deps build demo demo-keycloak test race model mutants lint bench fuzz
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -36,6 +37,12 @@ test: ## all tests (or PKG=./load/...), with one real Keycloak for the whole run
 
 race: ## the tests under the race detector, without those that need a Keycloak
 	go test -race -short -json -timeout 60m $$(go list $(PKG) | grep -vE '$(RACE_SKIP)') | go run ./scripts/testsummary -label race
+
+model: ## SEQUENCES (5000) random sequences on the real code and on the model, FROM a seed
+	go test ./pipelines/modeltest -run '^TestModel$$' -timeout 0 -v -sequences=$(SEQUENCES) -from=$(or $(FROM),0)
+
+mutants: ## put faults into the code, one after another: the model test must find each
+	go test ./pipelines/modeltest -run '^TestMutants$$' -timeout 0 -v -mutants
 
 lint: ## gofmt, go vet and golangci-lint, import direction included
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$unformatted" ]; then echo "gofmt: $$unformatted"; exit 1; fi

@@ -192,7 +192,7 @@ func (m *merger) mergeSet(out *merged, c *schemas.Column, g grant, s cellState) 
 		return s.desired
 	}
 	m.withhold(out, c, g)
-	return sameAsNow(unflatten(minus(desired, taken), s.desired), now)
+	return setCellOf(minus(desired, taken), s.desired, now)
 }
 
 // mergeExpiry keeps an earlier end that the target set.
@@ -237,14 +237,29 @@ func mergeActions(s cellState) any {
 	if slices.Equal(set, asSet(observed)) {
 		return s.observed
 	}
-	return unflatten(set, []string{})
+	return setCellOf(set, s.desired, s.observed)
 }
 
-// sameAsNow returns the target's own cell where it means the same, so that null
-// and empty do not make a change.
-func sameAsNow(v, now any) any {
-	if len(flatten(v, false)) == 0 && len(flatten(now, false)) == 0 {
-		return now
+// setCellOf writes a set in the shape of the cells that it was made from. An
+// empty one is the empty cell of the target, so that null and empty make no
+// change, else that of desired; where neither is empty it is null, which any
+// target gives back as it is.
+func setCellOf(set []string, desired, now any) any {
+	if len(set) > 0 {
+		like := desired
+		if like == nil {
+			like = now
+		}
+		return unflatten(set, like)
 	}
-	return v
+	return emptyCell(desired, now)
+}
+
+func emptyCell(desired, now any) any {
+	for _, v := range []any{now, desired} {
+		if len(flatten(v, false)) == 0 {
+			return v
+		}
+	}
+	return nil
 }

@@ -87,7 +87,7 @@ func (m *merger) ownedKeys(out *merged, c *schemas.Column, rest Owner, keys map[
 		}
 	}
 	if len(eff) == 0 {
-		return sameAsNow(desired, now)
+		return emptyCell(desired, now)
 	}
 	return eff
 }

@@ -97,17 +97,8 @@ func (m *merger) restoredSet(out *merged, i int, g grant, s cellState) any {
 		out.kept = append(out.kept, c.Name)
 		eff = plus(eff, theirs)
 	}
-	out.held.Values[i] = restoredCell(held, s.desired, now)
-	return restoredCell(eff, s.desired, now)
-}
-
-// restoredCell writes a set in the shape of the cells that it came from.
-func restoredCell(set []string, desired, now any) any {
-	like := desired
-	if like == nil {
-		like = now
-	}
-	return sameAsNow(unflatten(set, like), now)
+	out.held.Values[i] = setCellOf(held, s.desired, now)
+	return setCellOf(eff, s.desired, now)
 }
 
 // changedSince says that others changed a row of ours in the target since base.

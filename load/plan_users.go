@@ -380,6 +380,8 @@ func (p *userPlanner) goneDependent(ctx context.Context, x *person, d dependent,
 				return err
 			}
 			return p.dependentStands(ctx, x, d)
+		case p.keepsTheirs(p.passwords.shape, d.row, observed, p.passwords.seen):
+			return p.keepRow(ctx, x, d)
 		}
 		_, err := p.operation(ctx, SectionCredentials, schemas.Credentials, Operation{Table: d.table, Kind: Delete, ID: d.row.ID, Key: d.row.Key, Gone: true})
 		return err

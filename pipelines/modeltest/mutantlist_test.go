@@ -1,0 +1,173 @@
+package modeltest
+
+// mutants are the faults that the model must find.
+var mutants = []mutant{
+	{
+		name: "an account disabled in the target is enabled unasked",
+		file: "load/merge.go",
+		old:  "if legacyEnabled || m.allow[g.kind] {",
+		new:  "if legacyEnabled || !m.allow[g.kind] {",
+	},
+	{
+		name: "legacy's new enable is told by the wrong side of base",
+		file: "load/merge.go",
+		old:  "legacyEnabled := s.hasBase && !isTrue(s.base)",
+		new:  "legacyEnabled := s.hasBase && isTrue(s.base)",
+	},
+	{
+		name: "what was taken away and what is new are swapped",
+		file: "load/merge.go",
+		old:  "taken = both(missing, flatten(s.base, g.whole))",
+		new:  "taken = minus(missing, flatten(s.base, g.whole))",
+	},
+	{
+		name: "an older password wins",
+		file: "load/merge_credential.go",
+		old:  "case theirs > ours:",
+		new:  "case theirs < ours:",
+	},
+	{
+		name: "a password that was removed comes back",
+		file: "load/merge_credential.go",
+		old:  "if base == nil && !p.restores {",
+		new:  "if !p.restores {",
+	},
+	{
+		name: "a recycled key is an update",
+		file: "load/plan_yielded.go",
+		old:  "case p.recycled(x) && take != TakeLegacy:",
+		new:  "case p.recycled(x) && take == TakeLegacy:",
+	},
+	{
+		name: "an account in the way is not looked for",
+		file: "load/plan_yielded.go",
+		old:  "case x.observed.user == nil && p.accountInTheWay(x):",
+		new:  "case x.observed.user != nil && p.accountInTheWay(x):",
+	},
+	{
+		name: "a membership that was ended in the target comes back",
+		file: "load/plan_yielded.go",
+		old:  "case base == nil && p.in.Options.Restore == nil || p.allow[AllowLinks]",
+		new:  "case p.in.Options.Restore == nil || p.allow[AllowLinks]",
+	},
+	{
+		name: "a leaver is not disabled",
+		file: "load/plan_users.go",
+		old:  "setCell(p.users.shape, &row, \"enabled\", false)",
+		new:  "setCell(p.users.shape, &row, \"enabled\", was)",
+	},
+	{
+		name: "who is out of reach is planned all the same",
+		file: "load/plan_users.go",
+		old:  "case !p.in.Reach.holds(x) && !x.rejected[x.id]:",
+		new:  "case !p.in.Reach.holds(x) && x.rejected[x.id]:",
+	},
+	{
+		name: "who is rejected counts as gone",
+		file: "load/plan_users.go",
+		old:  "case x.rejected[x.id]:\n\t\treturn p.keep(ctx, x)",
+		new:  "case x.rejected[x.id] && x.base.user == nil:\n\t\treturn p.keep(ctx, x)",
+	},
+	{
+		name: "memberships of leavers do not end",
+		file: "load/plan_users.go",
+		old:  "case p.seesMemberships && observed == nil:\n\t\tp.settle(d.table, Unchanged)",
+		new:  "case p.seesMemberships:\n\t\tp.settle(d.table, Unchanged)",
+	},
+	{
+		name: "a deleted account is made anew unasked",
+		file: "load/plan_restore.go",
+		old:  "return base != nil || p.in.Options.Restore != nil &&",
+		new:  "return base == nil && p.in.Options.Restore != nil &&",
+	},
+	{
+		name: "a sweep takes those of the waves",
+		file: "load/reach.go",
+		old:  "case r.Sweep && x.wave == \"\":",
+		new:  "case r.Sweep && x.wave != \"\":",
+	},
+	{
+		name: "base forgets what is withheld",
+		file: "load/fold.go",
+		old:  "if held != nil {\n\t\treturn held\n\t}",
+		new:  "if held != nil && effective == nil {\n\t\treturn held\n\t}",
+	},
+	{
+		name: "a class is lost",
+		file: "load/counts.go",
+		old:  "case o.Gone:\n\t\treturn Disabled",
+		new:  "case o.Gone && !o.Disables:\n\t\treturn Disabled",
+	},
+	{
+		name: "after a kill any account counts as updated",
+		file: "load/settle.go",
+		old:  "return s.user != nil && l.updateShows(it, s.user), \"\", nil",
+		new:  "return s.user != nil, \"\", nil",
+	},
+	{
+		name: "a run does not keep who is in which wave",
+		file: "pipelines/run.go",
+		old:  "if out.Assigned != nil && rec.Restore == nil {",
+		new:  "if out.Assigned != nil && rec.Restore != nil {",
+	},
+	{
+		name: "who shares a login is not rejected",
+		file: "transform/phase_users.go",
+		old:  "err = r.duplicate(k, last, h, reported); err == nil && k == identityEmail",
+		new:  "reported || k == identityEmail",
+	},
+	{
+		name: "a rule that leaves out is turned round",
+		file: "transform/evaluate.go",
+		old:  "} else if yes {\n\t\t\tc.excluded = x.name",
+		new:  "} else if !yes {\n\t\t\tc.excluded = x.name",
+	},
+	{
+		name: "an overwriting restore leaves what others gave",
+		file: "load/merge_restore.go",
+		old:  "if len(theirs) > 0 && !m.restore.Overwrite {",
+		new:  "if len(theirs) > 0 {",
+	},
+	{
+		name: "a restore forgets what is withheld",
+		file: "load/merge_restore.go",
+		old:  "held = plus(held, both(back, base)) // still known as taken away in the target",
+		new:  "held = plus(held, minus(back, base))",
+	},
+	{
+		name: "a restore enables unasked",
+		file: "load/merge_restore.go",
+		old:  "case m.allow[g.kind]:\n\t\tout.widens = append(out.widens, g.kind)\n\t\treturn s.desired\n\t}\n\tm.withhold",
+		new:  "case !m.allow[g.kind]:\n\t\tout.widens = append(out.widens, g.kind)\n\t\treturn s.desired\n\t}\n\tm.withhold",
+	},
+	{
+		name: "a restore writes over what others changed",
+		file: "load/merge_restore.go",
+		old:  "(!s.hasBase || !equalCells(c, s.observed, s.base))",
+		new:  "(!s.hasBase || equalCells(c, s.observed, s.base))",
+	},
+	{
+		name: "a restore deletes accounts unasked",
+		file: "load/plan_restore.go",
+		old:  "o == nil || !o.DeleteCreated || !created(x.mapped)",
+		new:  "o == nil || o.DeleteCreated || !created(x.mapped)",
+	},
+	{
+		name: "a restore deletes accounts that others changed",
+		file: "load/plan_restore.go",
+		old:  "if changedSince(p.users.shape, x.base.user, x.observed.user, p.users.seen) {",
+		new:  "if !changedSince(p.users.shape, x.base.user, x.observed.user, p.users.seen) {",
+	},
+	{
+		name: "an undo goes back to the last checkpoint of a wave",
+		file: "pipelines/restore.go",
+		old:  "first.Name != \"\" && cp.N > first.N",
+		new:  "first.Name != \"\" && cp.N < first.N",
+	},
+	{
+		name: "without base all that is missing is given",
+		file: "load/merge.go",
+		old:  "taken := missing // without base nobody knows who took them away",
+		new:  "taken := missing[:0]",
+	},
+}
