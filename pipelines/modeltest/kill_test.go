@@ -101,6 +101,14 @@ func (k *killer) Open(ctx context.Context, key string) (snapshots.Object, error)
 	return k.backend.Open(ctx, key)
 }
 
+// Stat returns an object's size.
+func (k *killer) Stat(ctx context.Context, key string) (int64, error) {
+	if k.died() {
+		return 0, errKilled
+	}
+	return k.backend.Stat(ctx, key)
+}
+
 // List lists the store.
 func (k *killer) List(ctx context.Context, prefix, after string) iter.Seq2[string, error] {
 	if k.died() {
