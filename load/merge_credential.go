@@ -63,6 +63,17 @@ func (p *passwords) at(r *schemas.Row) (int64, bool) {
 	return v, ok
 }
 
+// newer says that the target's credential was made after one of ours; false
+// where its date is not known.
+func (p *passwords) newer(observed, ours *schemas.Row) bool {
+	if observed == nil {
+		return false
+	}
+	theirs, known := p.at(observed)
+	at, dated := p.at(ours)
+	return known && dated && theirs > at
+}
+
 // merge settles one credential. dated says that the source gave its date;
 // observed is nil when the target has no credential of the type.
 func (p *passwords) merge(base, desired, observed *schemas.Row, dated bool) credentialVerdict {

@@ -382,6 +382,8 @@ func (p *userPlanner) goneDependent(ctx context.Context, x *person, d dependent,
 			return p.dependentStands(ctx, x, d)
 		case p.keepsTheirs(p.passwords.shape, d.row, observed, p.passwords.seen):
 			return p.keepRow(ctx, x, d)
+		case p.in.Options.Restore == nil && p.passwords.newer(observed, d.row) && takes(p.decisions.of(d.row.ID), "secret") != TakeLegacy:
+			return p.keepNewer(ctx, x, d)
 		}
 		_, err := p.operation(ctx, SectionCredentials, schemas.Credentials, Operation{Table: d.table, Kind: Delete, ID: d.row.ID, Key: d.row.Key, Gone: true})
 		return err
@@ -396,6 +398,20 @@ func (p *userPlanner) goneDependent(ctx context.Context, x *person, d dependent,
 	}
 	_, err := p.operation(ctx, SectionMemberships, schemas.Memberships, Operation{Table: d.table, Kind: Unlink, ID: d.row.ID, Key: d.row.Key, Gone: true})
 	return err
+}
+
+// keepNewer leaves a password that the user chose in the target after the one
+// that ended in legacy: without it nobody could log in there.
+func (p *userPlanner) keepNewer(ctx context.Context, x *person, d dependent) error {
+	if takes(p.decisions.of(d.row.ID), "secret") == TakeKeymate {
+		p.settle(d.table, Unchanged)
+	} else if err := p.conflict(ctx, d.table, d.row, "the target's password stays: it ended in legacy, and the target's is newer"); err != nil {
+		return err
+	}
+	if err := p.hold(ctx, d.table, d.row); err != nil {
+		return err
+	}
+	return p.dependentStands(ctx, x, d)
 }
 
 // unlooked plans a user that the observation did not look at: base is believed

@@ -302,6 +302,8 @@ func (r *play) password(key string, want, have *password) *password {
 	switch {
 	case want == nil && r.call.goesBack() && !r.call.Overwrite && have != nil && a.pw != nil && !a.pw.same(have):
 		return have // their own since
+	case want == nil && !r.call.goesBack() && have != nil && a.pw != nil && a.pw.date > have.date:
+		return have // chosen in the target, and newer
 	case want == nil:
 		if have != nil {
 			a.pw = nil
