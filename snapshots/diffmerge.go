@@ -59,7 +59,7 @@ func equalParts(a, b parts.Table) map[string]int64 {
 
 // wholeParts are the parts of a table that is one whole layer, else none.
 func wholeParts(t parts.Table) []parts.Part {
-	if len(t.Layers) != 1 || t.Layers[0].Kind != parts.Whole {
+	if len(t.Layers) != 1 || t.Layers[0].Kind != parts.KindWhole {
 		return nil
 	}
 	return t.Layers[0].Parts

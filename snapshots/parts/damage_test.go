@@ -216,7 +216,7 @@ func TestVerifyComparesEverything(t *testing.T) {
 		{"part missing", "its parts have 0 rows", func(t *Table) { t.Layers[0].Parts = nil }},
 		{"set for list", "does not have its digest", func(t *Table) { t.Columns = slices.Clone(t.Columns); t.Columns[5].Set = true }},
 		{"type", "columns are not those of the table", func(t *Table) { t.Columns = slices.Clone(t.Columns); t.Columns[3].Type = schemas.Binary }},
-		{"layers", "use a newer version", func(t *Table) { t.Layers = append(t.Layers, Layer{Kind: Change}) }},
+		{"layers", "use a newer version", func(t *Table) { t.Layers = append(t.Layers, Layer{Kind: "delta"}) }},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			bad := clone(table)
