@@ -1,6 +1,7 @@
 package snapshots_test
 
 import (
+	"errors"
 	"math/rand/v2"
 	"testing"
 
@@ -77,6 +78,89 @@ func TestDiffOfLayers(t *testing.T) {
 				t.Fatalf("diff of %d and %d (-whole +layered):\n%s\n%s", i, j, cmp.Diff(x, y), cmp.Diff(want, got))
 			}
 		}
+	}
+	report, err := s.Verify(t.Context(), snapshots.VerifyOptions{Level: snapshots.VerifyRows})
+	if err != nil || report.Err() != nil {
+		t.Error(err, report.Err())
+	}
+}
+
+// A compacted snapshot is the same snapshot in other parts: its digest, its
+// place in the log and what others lie upon stay.
+func TestCompact(t *testing.T) {
+	s, _ := sealedStore(t, &backendtest.Memory{})
+	h := history{s: s, versions: map[int]int{}}
+	for i := range 300 {
+		h.versions[i] = 0
+	}
+	a := h.write(t, nil)
+	h.versions[3] = 9
+	b := h.write(t, a)
+	delete(h.versions, 4)
+	c := h.write(t, b)
+	if err := s.PutFile(t.Context(), "runs/r1/x", nil); err != nil {
+		t.Fatal(err)
+	}
+	before := state(t, s)
+	done, err := s.Compact(t.Context(), b, snapshots.WriterOptions{Bounds: smallParts})
+	if err != nil || done.Entry == 0 || done.Manifest == b.Manifest() {
+		t.Fatalf("%+v, %v", done, err)
+	}
+	after := state(t, s)
+	if len(after.History) != len(before.History) || len(before.Snapshots) != len(after.Snapshots) {
+		t.Error("it counts as another snapshot")
+	}
+	latest, _ := after.Latest("hr", "legacy")
+	if latest.Digest != c.Digest() {
+		t.Error("an older snapshot became the latest")
+	}
+	whole := mustSnapshot(t, s, b.Digest().String())
+	if whole.Manifest() != done.Manifest || len(whole.Layered()) != 0 || whole.Info().N != b.Info().N {
+		t.Errorf("%+v", whole.Info())
+	}
+	if before.Snapshots[b.Digest()].Manifest != b.Manifest() {
+		t.Error("the state of before changed")
+	}
+	for _, x := range []*snapshots.Snapshot{a, b, c} {
+		want, got := changes(t, b, x, snapshots.DiffOptions{}), changes(t, whole, x, snapshots.DiffOptions{})
+		if !cmp.Equal(want, got) {
+			t.Error(cmp.Diff(want, got))
+		}
+	}
+	again, err := s.Compact(t.Context(), whole, snapshots.WriterOptions{})
+	if err != nil || again.Entry != 0 || again.Manifest != whole.Manifest() {
+		t.Errorf("compacted again: %+v, %v", again, err)
+	}
+	if _, err := s.Compact(t.Context(), b, snapshots.WriterOptions{}); !errors.Is(err, snapshots.ErrManifestMoved) {
+		t.Errorf("of what was compacted meanwhile: %v", err)
+	}
+	report, err := s.Verify(t.Context(), snapshots.VerifyOptions{Level: snapshots.VerifyRows})
+	if err != nil || report.Err() != nil {
+		t.Error(err, report.Err())
+	}
+	// What is written upon it lies upon one layer.
+	h.versions[5] = 1
+	table, _ := h.write(t, whole).Stored("people")
+	if len(table.Layers) != 2 {
+		t.Errorf("%d layers", len(table.Layers))
+	}
+}
+
+// A snapshot that is made anew does not lie upon what is lost.
+func TestParentThatLacksAnObject(t *testing.T) {
+	m := &backendtest.Memory{}
+	s, _ := sealedStore(t, m)
+	h := history{s: s, versions: map[int]int{}}
+	for i := range 300 {
+		h.versions[i] = 0
+	}
+	a := h.write(t, nil)
+	table, _ := a.Stored("people")
+	lost := table.Layers[0].Parts[1].Object.Name()
+	m.Remove("objects/sha256/" + lost[:2] + "/" + lost[2:4] + "/" + lost)
+	b := h.write(t, a)
+	if b.Digest() != a.Digest() {
+		t.Error("another snapshot")
 	}
 	report, err := s.Verify(t.Context(), snapshots.VerifyOptions{Level: snapshots.VerifyRows})
 	if err != nil || report.Err() != nil {
