@@ -3,6 +3,7 @@ package snapshots_test
 import (
 	"errors"
 	"math/rand/v2"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -165,5 +166,38 @@ func TestParentThatLacksAnObject(t *testing.T) {
 	report, err := s.Verify(t.Context(), snapshots.VerifyOptions{Level: snapshots.VerifyRows})
 	if err != nil || report.Err() != nil {
 		t.Error(err, report.Err())
+	}
+}
+
+// The diff of neighbours is the layer itself: no index of what is below is
+// read, and of the rows only parts that hold changed ones.
+func TestDiffOfLayersReadsTheLayer(t *testing.T) {
+	m := &backendtest.Memory{}
+	s, id := sealedStore(t, m)
+	h := history{s: s, versions: map[int]int{}}
+	for i := range 300 {
+		h.versions[i] = 0
+	}
+	a := h.write(t, nil)
+	h.versions[3] = 9
+	b := h.write(t, a)
+	opened := map[string]bool{}
+	counting := &backendtest.Fault{Backend: m, Plan: func(_ int, op, key string) (backendtest.Kind, bool) {
+		if op == "open" && strings.HasPrefix(key, "objects/") {
+			opened[key] = true
+		}
+		return 0, false
+	}}
+	s = unlocked(t, counting, id)
+	x, y := mustSnapshot(t, s, a.Digest().String()), mustSnapshot(t, s, b.Digest().String())
+	for _, both := range [][2]*snapshots.Snapshot{{x, y}, {y, x}} {
+		clear(opened)
+		if all := changes(t, both[0], both[1], snapshots.DiffOptions{IndexOnly: true}); len(all) != 1 || len(opened) != 1 {
+			t.Errorf("%d changes, opened %v", len(all), opened)
+		}
+		clear(opened)
+		if all := changes(t, both[0], both[1], snapshots.DiffOptions{}); len(all) != 1 || len(opened) != 4 {
+			t.Errorf("%d changes, opened %v", len(all), opened)
+		}
 	}
 }

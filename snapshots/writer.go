@@ -10,6 +10,7 @@ import (
 	"sync"
 
 	"github.com/apache/arrow/go/v17/arrow"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/parallelrun/parallelrun/schemas"
 	"github.com/parallelrun/parallelrun/snapshots/parts"
@@ -36,6 +37,7 @@ type WriterOptions struct {
 const (
 	defaultMemory = 256 << 20
 	leastMemory   = 8 << 20 // of one table
+	looksAtOnce   = 16      // objects of a parent that may lie far away
 )
 
 // Writer makes one snapshot. Write and WriteRow may be called from several
@@ -141,14 +143,15 @@ func (w *Writer) parent(ctx context.Context, shape schemas.Table) (*parts.Reader
 	if !ok || !parts.SameColumns(t.Columns, shape.Columns) {
 		return nil, nil
 	}
+	var g errgroup.Group
+	g.SetLimit(looksAtOnce)
 	for _, o := range t.Objects() {
-		err := w.s.checkSize(ctx, o)
-		if IsCorrupt(err) {
-			return nil, nil
-		}
-		if err != nil {
-			return nil, fmt.Errorf("table %s: look at the parent: %w", shape.Name, err)
-		}
+		g.Go(func() error { return w.s.checkSize(ctx, o) })
+	}
+	if err := g.Wait(); IsCorrupt(err) {
+		return nil, nil
+	} else if err != nil {
+		return nil, fmt.Errorf("table %s: look at the parent: %w", shape.Name, err)
 	}
 	return w.o.Parent.Reader(shape.Name)
 }
