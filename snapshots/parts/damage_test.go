@@ -430,7 +430,9 @@ func FuzzChangeIndex(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte, rows, deleted int64) {
 		part := Part{Rows: rows, Deleted: deleted, Index: Object{Bytes: int64(len(b))}}
 		table := Table{Name: "fuzz", Layers: []Layer{{Kind: KindWhole}, {Kind: KindChange, Parts: []Part{part}}}}
-		open := func(context.Context, Object) (io.ReaderAt, io.Closer, error) { return byteReaderAt(b), nopCloser{}, nil }
+		open := func(context.Context, Object) (io.ReaderAt, io.Closer, error) {
+			return byteReaderAt(b), nopCloser{}, nil
+		}
 		last := schemas.RowID{}
 		for c, err := range OpenTable(table, open, ReadOptions{}).Changes(t.Context(), 1) {
 			if _, damaged := errors.AsType[*Corruption](err); err != nil && !damaged {
