@@ -185,7 +185,8 @@ func (x *parentIndex) from(id schemas.RowID) (*parentCursor, error) {
 	if c.next, _, _, err = x.find(id, &c.buf); err != nil {
 		return nil, err
 	}
-	return c, c.advance()
+	err = c.advance()
+	return c, err
 }
 
 func (c *parentCursor) advance() (err error) {
