@@ -34,7 +34,10 @@ func checkpointRunner(t *testing.T, b snapshots.Backend) *Runner {
 func (r *Runner) stage(t *testing.T, run, dataset, stage, row string, parents ...snapshots.Digest) snapshots.Digest {
 	t.Helper()
 	table := schemas.Table{Name: "units", Columns: []schemas.Column{{ID: 7, Name: "name", Type: schemas.String}}}
-	w := r.newWriter([]schemas.Table{table}, 1)
+	w, err := r.newWriter(t.Context(), []schemas.Table{table}, 1, "", "")
+	if err != nil {
+		t.Fatal(err)
+	}
 	defer w.Close()
 	if err := w.WriteRow(t.Context(), "units", schemas.Row{ID: schemas.NewRowID("n", "units", row), Key: row, Values: []any{row}}, 0); err != nil {
 		t.Fatal(err)

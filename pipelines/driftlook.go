@@ -131,7 +131,10 @@ type partsProgress struct{ stepProgress }
 func (p *partsProgress) Total(string, int64) {}
 
 func (d *drifter) lookAt(ctx context.Context, p driftPart, progress load.Progress) (*partSeen, error) {
-	w := d.newWriter(load.ObservedTables(d.profile), 2)
+	w, err := d.newWriter(ctx, load.ObservedTables(d.profile), 2, "", "")
+	if err != nil {
+		return nil, err
+	}
 	defer w.Close()
 	out := &partSeen{From: d.now()}
 	rep, err := load.Observe(ctx, load.ObserveInput{Target: d.Target, Profile: d.profile, IDs: d.ids, Structure: p.structure,
@@ -148,7 +151,10 @@ func (d *drifter) lookAt(ctx context.Context, p driftPart, progress load.Progres
 // merge makes one observed snapshot of the parts, and the portion of base that
 // it can be compared with, and commits both.
 func (d *drifter) merge(ctx context.Context) (*driftSeen, error) {
-	w := d.newWriter(load.ObservedTables(d.profile), 2)
+	w, err := d.newWriter(ctx, load.ObservedTables(d.profile), 2, d.targetSet(), StageObserved)
+	if err != nil {
+		return nil, err
+	}
 	defer w.Close()
 	out := &driftSeen{Compared: d.base.Digest()}
 	e := d.engine(d.rec.ID)
@@ -197,7 +203,10 @@ func (d *drifter) merge(ctx context.Context) (*driftSeen, error) {
 const StagePortion = "base-portion"
 
 func (d *drifter) portion(ctx context.Context) (snapshots.Draft, error) {
-	w := d.newWriter(load.PortionTables(d.profile, d.chosen.Structure), 2)
+	w, err := d.newWriter(ctx, load.PortionTables(d.profile, d.chosen.Structure), 2, d.targetSet(), StagePortion)
+	if err != nil {
+		return snapshots.Draft{}, err
+	}
 	defer w.Close()
 	if err := load.Portion(ctx, d.base, d.users, d.profile, d.chosen.Structure, w); err != nil {
 		return snapshots.Draft{}, err

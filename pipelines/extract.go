@@ -34,18 +34,11 @@ func (r *Runner) extract(ctx context.Context, run string) (*Extracted, error) {
 	for _, spec := range r.Source.Tables() {
 		tables = append(tables, spec.Table)
 	}
-	w := r.newWriter(tables, 1)
-	defer w.Close()
-	step := r.Progress.Step("extract", 0, "rows")
-	defer step.End()
-	err := r.Source.Read(ctx, extract.Limits{}, func(b extract.Batch) error {
-		step.Add(b.Record.NumRows())
-		return w.Write(ctx, b.Table, b.Record, b.Origins)
-	})
-	if err != nil {
-		return nil, r.explainDuplicate(err)
+	draft, err := r.readSource(ctx, tables, StageLegacy)
+	if d, ok := errors.AsType[*parts.DuplicateError](err); ok && d.OneKnown {
+		// Read again without the last snapshot: that tells both places.
+		draft, err = r.readSource(ctx, tables, "")
 	}
-	draft, err := w.Finish(ctx)
 	if err != nil {
 		return nil, r.explainDuplicate(err)
 	}
@@ -55,6 +48,26 @@ func (r *Runner) extract(ctx context.Context, run string) (*Extracted, error) {
 	}
 	fix := snapshots.NamespaceAction{Source: r.SourceName, Namespace: r.Namespace}
 	return out, r.commit(ctx, run, draft, r.sourceSet(), StageLegacy, nil, fix)
+}
+
+// readSource writes all that the source holds upon the newest snapshot of a
+// stage.
+func (r *Runner) readSource(ctx context.Context, tables []schemas.Table, upon string) (snapshots.Draft, error) {
+	w, err := r.newWriter(ctx, tables, 1, r.sourceSet(), upon)
+	if err != nil {
+		return snapshots.Draft{}, err
+	}
+	defer w.Close()
+	step := r.Progress.Step("extract", 0, "rows")
+	defer step.End()
+	err = r.Source.Read(ctx, extract.Limits{}, func(b extract.Batch) error {
+		step.Add(b.Record.NumRows())
+		return w.Write(ctx, b.Table, b.Record, b.Origins)
+	})
+	if err != nil {
+		return snapshots.Draft{}, err
+	}
+	return w.Finish(ctx)
 }
 
 // explainDuplicate says where the two rows of one key stood.

@@ -148,7 +148,10 @@ func (r *Runner) fold(ctx context.Context, rec Record, lease *snapshots.Lease) (
 	}
 	progress := &stepProgress{ui: r.Progress}
 	defer progress.end()
-	w := r.newWriter(load.BaseTables(), 1)
+	w, err := r.newWriter(ctx, load.BaseTables(), 1, r.targetSet(), StageBase)
+	if err != nil {
+		return nil, err
+	}
 	defer w.Close()
 	rep, err := load.Fold(ctx, load.FoldInput{
 		Plan: m, Files: r.Store, Ledger: ledger, Base: base, Effective: effective, UserID: r.Target.UserID, Progress: progress,

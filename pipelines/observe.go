@@ -55,7 +55,10 @@ func (r *Runner) look(ctx context.Context, run string, in load.ObserveInput, pro
 	progress := &stepProgress{ui: r.Progress}
 	defer progress.end()
 	in.Target, in.Profile, in.Progress = r.Target, profile, progress
-	w := r.newWriter(load.ObservedTables(profile), 2)
+	w, err := r.newWriter(ctx, load.ObservedTables(profile), 2, r.targetSet(), StageObserved)
+	if err != nil {
+		return nil, err
+	}
 	defer w.Close()
 	out := &Observed{From: r.now()}
 	rep, err := load.Observe(ctx, in, w)

@@ -56,7 +56,10 @@ func (r *Runner) plan(ctx context.Context, rec Record, desired, observed snapsho
 	progress := &stepProgress{ui: r.Progress}
 	defer progress.end()
 	in.Progress = progress
-	w := r.newWriter(load.EffectiveTables(), 1)
+	w, err := r.newWriter(ctx, load.EffectiveTables(), 1, r.targetSet(), StageEffective)
+	if err != nil {
+		return nil, err
+	}
 	defer w.Close()
 	m, err := load.Plan(ctx, in, w)
 	if err != nil {

@@ -104,9 +104,22 @@ func (r *Runner) engine(run string) *Local {
 }
 
 // newWriter returns a writer of a snapshot within the run's memory, of which
-// the caller's own work has the other share.
-func (r *Runner) newWriter(tables []schemas.Table, share int64) *snapshots.Writer {
-	return r.Store.NewWriter(tables, snapshots.WriterOptions{Memory: r.Memory / share, Workers: r.Workers, TempDir: r.TempDir, Bounds: r.Bounds})
+// the caller's own work has the other share. What has not changed since the
+// newest snapshot of the dataset and stage is not written again; with empty
+// names, all is.
+func (r *Runner) newWriter(ctx context.Context, tables []schemas.Table, share int64, dataset, stage string) (*snapshots.Writer, error) {
+	o := snapshots.WriterOptions{Memory: r.Memory / share, Workers: r.Workers, TempDir: r.TempDir, Bounds: r.Bounds}
+	st, err := r.Store.State(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if last, ok := st.Latest(dataset, stage); ok {
+		o.Parent, err = r.Store.OpenManifest(ctx, last.Manifest)
+		if err != nil && !snapshots.IsCorrupt(err) { // what can't be read is made anew, whole
+			return nil, err
+		}
+	}
+	return r.Store.NewWriter(tables, o), nil
 }
 
 // commit makes a draft known under its dataset and stage, moves the ref of

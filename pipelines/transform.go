@@ -27,7 +27,10 @@ func (r *Runner) transform(ctx context.Context, run string, legacy snapshots.Dig
 		return nil, err
 	}
 	// Joins and the snapshot's own sort are under way at the same time.
-	w := r.newWriter(transform.OutputTables(), 2)
+	w, err := r.newWriter(ctx, transform.OutputTables(), 2, r.migrationSet(), StageDesired)
+	if err != nil {
+		return nil, err
+	}
 	defer w.Close()
 	total := int64(0)
 	for _, t := range from.Tables() {

@@ -116,7 +116,10 @@ func (r *Runner) assign(ctx context.Context, in assignInput) (*Assigned, error) 
 	if err != nil {
 		return nil, err
 	}
-	w := r.newWriter([]schemas.Table{schemas.WaveAssignmentTable()}, 2)
+	w, err := r.newWriter(ctx, []schemas.Table{schemas.WaveAssignmentTable()}, 2, r.migrationSet(), StageAssignment)
+	if err != nil {
+		return nil, err
+	}
 	defer w.Close()
 	report, err := r.decide(ctx, r.Waves, in, desired, previous, w)
 	if err != nil {

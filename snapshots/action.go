@@ -10,8 +10,8 @@ import (
 )
 
 // Action is one thing that a log entry does: a SnapshotAction, RefAction,
-// LeaseAction, NamespaceAction, CheckpointAction, WaveAction, or an
-// UnknownAction that a newer program wrote.
+// LeaseAction, NamespaceAction, CheckpointAction, WaveAction, ManifestAction, or
+// an UnknownAction that a newer program wrote.
 type Action interface {
 	// kind and version stand in the log.
 	kind() string
@@ -251,6 +251,8 @@ func decodeAction(raw json.RawMessage) (Action, error) {
 		return decodeAs[NamespaceAction](raw, unknown)
 	case kindCheckpoint:
 		return decodeAs[CheckpointAction](raw, unknown)
+	case kindManifest:
+		return decodeAs[ManifestAction](raw, unknown)
 	case kindWave:
 		return decodeAs[WaveAction](raw, unknown)
 	}

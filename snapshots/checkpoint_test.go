@@ -356,5 +356,5 @@ func TestRecomputeWithCheckpoints(t *testing.T) {
 	if err := takeCheckpoint(t, b, d.Digest); err != nil {
 		t.Fatal(err)
 	}
-	recompute(t, dir)
+	recompute(t, dir, 2)
 }

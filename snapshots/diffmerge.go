@@ -17,6 +17,9 @@ const diffBatch = 128 << 10
 
 // byIndex compares by the indexes and reads changed rows alone.
 func (d *tableDiff) byIndex(ctx context.Context) error {
+	if below := sharedLayers(d.a.table(), d.b.table()); below > 0 {
+		return d.byLayers(ctx, below)
+	}
 	same := equalParts(d.a.table(), d.b.table())
 	batch := &changeBatch{d: d}
 	err := merge(d.a.index(ctx, same), d.b.index(ctx, same), entryID, func(x, y *parts.Entry) error {
@@ -59,7 +62,7 @@ func equalParts(a, b parts.Table) map[string]int64 {
 
 // wholeParts are the parts of a table that is one whole layer, else none.
 func wholeParts(t parts.Table) []parts.Part {
-	if len(t.Layers) != 1 || t.Layers[0].Kind != parts.Whole {
+	if len(t.Layers) != 1 || t.Layers[0].Kind != parts.KindWhole {
 		return nil
 	}
 	return t.Layers[0].Parts

@@ -157,8 +157,79 @@ func TestGoldenStores(t *testing.T) {
 			if id != nil {
 				goldenSecrets(t, s)
 			}
-			recompute(t, dir)
+			recompute(t, dir, 2)
 		})
+	}
+}
+
+// Today's code reads, verifies and compares what the first version with layers
+// wrote: five nights, the fourth compacted, the fifth upon that.
+func TestGoldenLayers(t *testing.T) {
+	dir := filepath.Join("testdata", "golden-v1-layers")
+	if *updateStores {
+		makeGoldenLayers(t, dir)
+	}
+	b, err := local.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	s := openGolden(t, b, nil)
+	r := verify(t, s, snapshots.VerifyRows)
+	if len(r.Findings) != 0 || r.Entries != 6 {
+		t.Errorf("verify: %+v", r)
+	}
+	var out bytes.Buffer
+	st := state(t, s)
+	for i, h := range st.History {
+		sn := mustSnapshot(t, s, h.Digest.String())
+		table, _ := sn.Stored("people")
+		fmt.Fprintf(&out, "%s %d rows %s, %d layers, %d changes\n", h.Digest, table.Rows, table.Digest, len(table.Layers), table.Changes())
+		if i == 0 {
+			continue
+		}
+		for _, c := range changes(t, mustSnapshot(t, s, st.History[i-1].Digest.String()), sn, snapshots.DiffOptions{}) {
+			if err := diffprint.Row(&out, c); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	golden(t, "golden-v1-layers.txt", out.Bytes())
+	recompute(t, dir, 6)
+}
+
+func makeGoldenLayers(t *testing.T, dir string) {
+	if err := os.RemoveAll(dir); err != nil {
+		t.Fatal(err)
+	}
+	b, err := local.Create(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	if err := snapshots.Init(t.Context(), b, snapshots.InitOptions{Now: func() time.Time { return goldenTime }}); err != nil {
+		t.Fatal(err)
+	}
+	s := openGolden(t, b, nil)
+	o := snapshots.WriterOptions{Bounds: smallParts}
+	for night := range 5 {
+		d := writeDraft(t, s, o, 80+night, func(i int, r *schemas.Row) bool {
+			if i == 10 || i == 10+night {
+				r.Values[2] = int64(night)
+			}
+			return i != 20+night && goldenEdit(false)(i, r)
+		})
+		mustCommit(t, s, d)
+		o.Parent = mustSnapshot(t, s, d.Digest.String())
+		if night == 3 {
+			if _, err := s.Compact(t.Context(), o.Parent, snapshots.WriterOptions{Bounds: smallParts}); err != nil {
+				t.Fatal(err)
+			}
+			o.Parent = mustSnapshot(t, s, d.Digest.String())
+		}
+	}
+	if err := os.RemoveAll(filepath.Join(dir, ".tmp")); err != nil {
+		t.Fatal(err)
 	}
 }
 
@@ -221,7 +292,7 @@ func goldenSecrets(t *testing.T, s *snapshots.Store) {
 }
 
 // recompute lets a reader in another language agree.
-func recompute(t *testing.T, dir string) {
+func recompute(t *testing.T, dir string, manifests int) {
 	python := os.Getenv("PARALLELRUN_PYTHON")
 	if python == "" {
 		python = "python3"
@@ -231,7 +302,7 @@ func recompute(t *testing.T, dir string) {
 		return
 	}
 	out, err := exec.Command(python, filepath.Join("..", "scripts", "format", "recompute.py"), dir).CombinedOutput()
-	if err != nil || !strings.Contains(string(out), "2 manifests, 0 bad") {
+	if err != nil || !strings.Contains(string(out), fmt.Sprint(manifests, " manifests, 0 bad")) {
 		t.Errorf("recompute: %v\n%s", err, out)
 	}
 }
@@ -256,6 +327,7 @@ func goldenEntry() *snapshots.Entry {
 			snapshots.CheckpointAction{Name: "before-pilot", Drop: true},
 			snapshots.WaveAction{Migration: "acme", Target: "live", Wave: "pilot", By: "ann@host", Despite: "two are on leave"},
 			snapshots.WaveAction{Migration: "acme", Target: "live", Wave: "pilot", By: "ann@host", Open: true},
+			snapshots.ManifestAction{Digest: one, Manifest: one, Old: two},
 		}}
 }
 

@@ -17,7 +17,10 @@ import (
 
 const (
 	manifestsPrefix = "manifests/"
-	manifestVersion = 1
+	// Versions of a manifest: one with change layers is of version 2, so that
+	// programs that know only whole layers refuse it, and still read the others.
+	wholeManifest   = 1
+	layeredManifest = 2
 )
 
 // manifest is a manifests/<sha256>.json: which layers and parts hold the
@@ -73,7 +76,10 @@ func appendString(b []byte, s string) []byte {
 
 // putManifest stores the manifest of some tables.
 func (s *Store) putManifest(ctx context.Context, tables []parts.Table) (snapshot, name Digest, err error) {
-	m := manifest{Version: manifestVersion, Snapshot: SnapshotDigest(tables), Tables: tables}
+	m := manifest{Version: wholeManifest, Snapshot: SnapshotDigest(tables), Tables: tables}
+	if slices.ContainsFunc(tables, func(t parts.Table) bool { return t.Layered() }) {
+		m.Version = layeredManifest
+	}
 	data, err := marshal(m)
 	if err != nil {
 		return Digest{}, Digest{}, fmt.Errorf("encode manifest: %w", err)
@@ -114,8 +120,8 @@ func (s *Store) readManifest(ctx context.Context, name Digest) (*manifest, error
 	if err := json.Unmarshal(data, &version); err != nil {
 		return nil, bad("not a manifest", err)
 	}
-	if version.Version != manifestVersion {
-		return nil, fmt.Errorf("%s: version %d, this program knows %d: %w", key, version.Version, manifestVersion, ErrNewerStore)
+	if version.Version < wholeManifest || version.Version > layeredManifest {
+		return nil, fmt.Errorf("%s: version %d, this program knows %d and %d: %w", key, version.Version, wholeManifest, layeredManifest, ErrNewerStore)
 	}
 	m := &manifest{}
 	if err := json.Unmarshal(data, m); err != nil {

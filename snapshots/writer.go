@@ -10,6 +10,7 @@ import (
 	"sync"
 
 	"github.com/apache/arrow/go/v17/arrow"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/parallelrun/parallelrun/schemas"
 	"github.com/parallelrun/parallelrun/snapshots/parts"
@@ -25,11 +26,18 @@ type WriterOptions struct {
 	Bounds parts.Bounds
 	// TempDir is where sorting spills, sealed; empty means os.TempDir.
 	TempDir string
+	// Parent is a snapshot whose rows are expected to come again for the most
+	// part, such as the last one of the same stage; nil means none. Tables of the
+	// same name and columns are written as what changed, where that is much
+	// smaller. It changes no digest. The parent has to be one that the log knows,
+	// so that its objects stay.
+	Parent *Snapshot
 }
 
 const (
 	defaultMemory = 256 << 20
 	leastMemory   = 8 << 20 // of one table
+	looksAtOnce   = 16      // objects of a parent that may lie far away
 )
 
 // Writer makes one snapshot. Write and WriteRow may be called from several
@@ -95,7 +103,7 @@ func (s *Store) NewWriter(tables []schemas.Table, o WriterOptions) *Writer {
 }
 
 // table returns the writer of a table.
-func (w *Writer) table(name string) (*parts.TableWriter, error) {
+func (w *Writer) table(ctx context.Context, name string) (*parts.TableWriter, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.err != nil {
@@ -106,11 +114,16 @@ func (w *Writer) table(name string) (*parts.TableWriter, error) {
 		return nil, fmt.Errorf("snapshot: no table %q among those it was begun with", name)
 	}
 	if t.w == nil {
+		parent, err := w.parent(ctx, t.shape)
+		if err != nil {
+			return nil, err
+		}
 		t.w = parts.NewTableWriter(t.shape, parts.Options{
 			Memory:  max(w.o.Memory/int64(len(w.tables)), leastMemory),
 			Workers: w.o.Workers,
 			Bounds:  w.o.Bounds,
 			TempDir: w.o.TempDir,
+			Parent:  parent,
 			Put: func(ctx context.Context, body io.ReadSeeker) (parts.Object, error) {
 				return w.s.putObject(ctx, body, &w.count)
 			},
@@ -119,10 +132,34 @@ func (w *Writer) table(name string) (*parts.TableWriter, error) {
 	return t.w, nil
 }
 
+// parent is the parent's table that a table may be written upon, nil for none.
+// One that lacks an object is none: the table is written whole then, so that a
+// snapshot that is made anew does not share the damage.
+func (w *Writer) parent(ctx context.Context, shape schemas.Table) (*parts.Reader, error) {
+	if w.o.Parent == nil {
+		return nil, nil
+	}
+	t, ok := w.o.Parent.Stored(shape.Name)
+	if !ok || !parts.SameColumns(t.Columns, shape.Columns) {
+		return nil, nil
+	}
+	var g errgroup.Group
+	g.SetLimit(looksAtOnce)
+	for _, o := range t.Objects() {
+		g.Go(func() error { return w.s.checkSize(ctx, o) })
+	}
+	if err := g.Wait(); IsCorrupt(err) {
+		return nil, nil
+	} else if err != nil {
+		return nil, fmt.Errorf("table %s: look at the parent: %w", shape.Name, err)
+	}
+	return w.o.Parent.Reader(shape.Name)
+}
+
 // Write takes a batch of the table's ArrowSchema. origins say where each row
 // stood in its source, for messages; nil if that is not known.
 func (w *Writer) Write(ctx context.Context, table string, rec arrow.Record, origins []int64) error {
-	t, err := w.table(table)
+	t, err := w.table(ctx, table)
 	if err != nil {
 		return err
 	}
@@ -131,7 +168,7 @@ func (w *Writer) Write(ctx context.Context, table string, rec arrow.Record, orig
 
 // WriteRow takes one row.
 func (w *Writer) WriteRow(ctx context.Context, table string, row schemas.Row, origin int64) error {
-	t, err := w.table(table)
+	t, err := w.table(ctx, table)
 	if err != nil {
 		return err
 	}
@@ -144,7 +181,7 @@ func (w *Writer) WriteRow(ctx context.Context, table string, row schemas.Row, or
 func (w *Writer) Finish(ctx context.Context) (Draft, error) {
 	var d Draft
 	for _, name := range w.names() {
-		t, err := w.table(name)
+		t, err := w.table(ctx, name)
 		if err != nil {
 			return d, err
 		}

@@ -8,6 +8,7 @@ import (
 	"github.com/parallelrun/parallelrun/schemas"
 	"github.com/parallelrun/parallelrun/snapshots"
 	"github.com/parallelrun/parallelrun/snapshots/local"
+	"github.com/parallelrun/parallelrun/snapshots/parts"
 )
 
 // fixturePassword is the secret in the fixture's store; no output may show it.
@@ -26,6 +27,35 @@ func fixture(dir, keyFile string) error {
 		return err
 	}
 	return fixtureSnapshot(ctx, s, "after", []int{1, 2, 4, 5, 6}, "Renamed\x1b[2J", fixturePassword+"!")
+}
+
+// layeredFixture makes a store with three nights of forty users, each upon the
+// one before: in the second the second user is renamed, in the third the last
+// one is gone.
+func layeredFixture(dir, keyFile string) error {
+	ctx := context.Background()
+	s, err := fixtureStore(ctx, dir, keyFile)
+	if err != nil {
+		return err
+	}
+	users := make([]int, 40)
+	for i := range users {
+		users[i] = i + 1
+	}
+	o := snapshots.WriterOptions{Bounds: parts.Bounds{Rows: 8}}
+	for i, first := range []string{"B. Two", "Renamed", "Renamed"} {
+		if i == 2 {
+			users = users[:39]
+		}
+		name := fmt.Sprintf("night-%d", i+1)
+		if err := fixtureSnapshotWith(ctx, s, name, users, first, fixturePassword, o); err != nil {
+			return err
+		}
+		if o.Parent, err = s.Snapshot(ctx, name); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func fixtureStore(ctx context.Context, dir, keyFile string) (*snapshots.Store, error) {
@@ -51,8 +81,12 @@ func fixtureStore(ctx context.Context, dir, keyFile string) (*snapshots.Store, e
 }
 
 func fixtureSnapshot(ctx context.Context, s *snapshots.Store, name string, users []int, second, password string) error {
+	return fixtureSnapshotWith(ctx, s, name, users, second, password, snapshots.WriterOptions{})
+}
+
+func fixtureSnapshotWith(ctx context.Context, s *snapshots.Store, name string, users []int, second, password string, o snapshots.WriterOptions) error {
 	tables := schemas.Entities()
-	w := s.NewWriter([]schemas.Table{tables[schemas.Users], tables[schemas.Credentials], tables[schemas.Groups]}, snapshots.WriterOptions{})
+	w := s.NewWriter([]schemas.Table{tables[schemas.Users], tables[schemas.Credentials], tables[schemas.Groups]}, o)
 	defer w.Close()
 	for _, n := range users {
 		first := fmt.Sprintf("User %d", n)

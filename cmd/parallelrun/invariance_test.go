@@ -2,6 +2,13 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
+	"maps"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -133,5 +140,81 @@ func TestDigestsDoNotDependOnParts(t *testing.T) {
 	}
 	if table, _ := sn.Stored("users"); len(table.Layers[0].Parts) < 4 {
 		t.Errorf("users lie in %d parts: the bounds had no effect", len(table.Layers[0].Parts))
+	}
+}
+
+// Nights that are stored as changes upon the ones before are the same nights,
+// from the source to the target and back.
+func TestDigestsDoNotDependOnLayers(t *testing.T) {
+	template := newTemplate(t, legacygen.Config{Seed: 5, Users: 300, SecondUsers: 20, LargePhotos: 1})
+	whole, layered := newSite(t, template), newSite(t, template)
+	t.Setenv("SITE_SECRET", siteSecret)
+	t.Setenv("SITE_PROOF_SECRET", proofSecret)
+	c, err := config.Load(layered.dir + "/" + config.DefaultName)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := pipelines.Open(t.Context(), c, pipelines.OpenOptions{Memory: 256 << 20, Workers: 2, Bounds: parts.Bounds{Rows: 64, Bytes: 32 << 10}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	for night := range 3 {
+		if night == 2 {
+			whole.renameSome()
+			layered.renameSome()
+		}
+		whole.must("run", "--apply")
+		out, err := r.Run(t.Context(), pipelines.RunOptions{Apply: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if night == 1 && out.Extracted.Put.Objects != 0 {
+			t.Errorf("nothing changed, and extract wrote %+v", out.Extracted.Put)
+		}
+	}
+	if diff := cmp.Diff(whole.baseDigests(), layered.baseDigests()); diff != "" {
+		t.Errorf("bases (-whole +layered):\n%s", diff)
+	}
+	if whole.dump() != layered.dump() {
+		t.Error("the targets differ")
+	}
+	st, err := r.Store.State(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := 0
+	for name := range st.Refs {
+		table := map[string]string{"legacy": "people", "desired": "users", "base": "users"}[path.Base(name)]
+		if table == "" {
+			continue
+		}
+		sn, err := r.Store.Snapshot(t.Context(), name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if stored, _ := sn.Stored(table); len(stored.Layers) < 2 {
+			t.Errorf("%s of %s: %d layers, so nothing is proved", table, name, len(stored.Layers))
+		}
+		seen++
+	}
+	if seen < 3 {
+		t.Errorf("only %d of the refs %v were looked at", seen, slices.Collect(maps.Keys(st.Refs)))
+	}
+	layered.must("snapshots", "verify", "--deep")
+
+	// A row that stands twice is told with both places, though nothing is kept
+	// of those that have not changed.
+	data, err := os.ReadFile(filepath.Join(layered.dir, "legacy.ldif"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	entries := strings.Split(string(data), "\n\n")
+	person := slices.IndexFunc(entries, func(e string) bool { return strings.Contains(e, "objectClass: legacyAccount") })
+	layered.append("legacy.ldif", "\n"+strings.TrimSpace(entries[person])+"\n")
+	var twice *pipelines.DuplicateKeyError
+	if _, err := r.Run(t.Context(), pipelines.RunOptions{}); !errors.As(err, &twice) || !strings.Contains(twice.First, "legacy.ldif:") ||
+		!strings.Contains(twice.Second, "legacy.ldif:") || twice.First == twice.Second {
+		t.Errorf("got %v", err)
 	}
 }

@@ -70,7 +70,7 @@ var shortScripts = []string{"drift", "results", "wave-runs"}
 //
 //	code N command [arg...]       run a command, which must end with exit code N
 //	replace OLD NEW FILE          replace every OLD in a file; there must be one
-//	fixture DIR                   make a store with snapshots to look at (see fixture)
+//	fixture [--layers] DIR        make a store with snapshots to look at (see fixture, layeredFixture)
 //	gen [users=N] [seed=N] FILE   write a generated legacy directory (package legacygen); its counts go to FILE.counts.json
 //	sandbox start [state=DIR] [organizations=off]
 //	                              serve a sandbox until the script ends; sets SANDBOX_URL, SANDBOX_REALM, SANDBOX_CLIENT,
@@ -150,10 +150,14 @@ func runReplace(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 func runFixture(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) != 1 {
-		ts.Fatalf("usage: fixture DIR")
+	build := fixture
+	if len(args) == 2 && args[0] == "--layers" {
+		build, args = layeredFixture, args[1:]
 	}
-	if err := fixture(ts.MkAbs(args[0]), filepath.Join(ts.MkAbs("."), "fixture-key.txt")); err != nil {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: fixture [--layers] DIR")
+	}
+	if err := build(ts.MkAbs(args[0]), filepath.Join(ts.MkAbs("."), "fixture-key.txt")); err != nil {
 		ts.Fatalf("fixture: %v", err)
 	}
 }

@@ -16,8 +16,8 @@ import (
 )
 
 func newSnapshots(a *app) *cobra.Command {
-	return newGroup("snapshots", "Look at the states in the store: list, show, compare, verify, name",
-		newSnapshotsList(a), newSnapshotsShow(a), newSnapshotsDiff(a), newSnapshotsVerify(a), newSnapshotsTag(a))
+	return newGroup("snapshots", "Look at the states in the store: list, show, compare, verify, compact, name",
+		newSnapshotsList(a), newSnapshotsShow(a), newSnapshotsDiff(a), newSnapshotsVerify(a), newSnapshotsCompact(a), newSnapshotsTag(a))
 }
 
 // snapshotLine is one line of `snapshots list`.
@@ -116,6 +116,7 @@ type tableView struct {
 	Name    string       `json:"name"`
 	Rows    int64        `json:"rows"`
 	Digest  string       `json:"digest"`
+	Layers  int          `json:"layers"`
 	Parts   int          `json:"parts"`
 	Bytes   int64        `json:"bytes"`
 	Columns []columnView `json:"columns"`
@@ -142,9 +143,9 @@ func (v showView) Text(p *ui.Page) {
 	}
 	p.Fields(fields...)
 	p.Blank()
-	t := ui.NewTable("TABLE", "ROWS", "COLUMNS", "PARTS", "SIZE", "DIGEST")
+	t := ui.NewTable("TABLE", "ROWS", "COLUMNS", "LAYERS", "PARTS", "SIZE", "DIGEST")
 	for _, tab := range v.Tables {
-		t.Row(tab.Name, ui.Count(tab.Rows), len(tab.Columns), tab.Parts, ui.Bytes(tab.Bytes), shortDigest(tab.Digest))
+		t.Row(tab.Name, ui.Count(tab.Rows), len(tab.Columns), tab.Layers, tab.Parts, ui.Bytes(tab.Bytes), shortDigest(tab.Digest))
 	}
 	p.Table(t)
 }
@@ -167,7 +168,7 @@ func (v columnsView) Text(p *ui.Page) {
 }
 
 func viewTable(t parts.Table) tableView {
-	v := tableView{Name: t.Name, Rows: t.Rows, Digest: t.Digest.String(), Columns: []columnView{}}
+	v := tableView{Name: t.Name, Rows: t.Rows, Digest: t.Digest.String(), Columns: []columnView{}, Layers: len(t.Layers)}
 	for _, l := range t.Layers {
 		v.Parts += len(l.Parts)
 		for _, part := range l.Parts {

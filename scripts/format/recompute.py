@@ -33,6 +33,7 @@ NULL, STRING, BINARY, SECRET, LARGE = 0, 4, 5, 10, 0x10
 LARGE_BYTES = 64 << 10
 KEY_FIELD = 2
 LEAF_ROWS = 256
+NONE = bytes(16)  # no digest: the row is not there
 
 
 def u32(n):
@@ -228,7 +229,7 @@ def plain(column):
 
 
 def read_part(store, table, part):
-    """Entries of a part, after comparing it with its index."""
+    """Entries of a part, after comparing its rows with their digests."""
     names = ["row_id", "legacy_key", "row_digest"] + [c["name"] for c in table["columns"]] + ["_large"]
     f = pq.ParquetFile(store.path(part["object"]))
     check(f.schema_arrow.names == names, "columns are %s" % f.schema_arrow.names)
@@ -243,10 +244,29 @@ def read_part(store, table, part):
             for x in cols["_large"][i] or []:
                 large[x["sha256"]] = x["size"]
     check(len(entries) == part["rows"], "%d rows, the manifest says %d" % (len(entries), part["rows"]))
-    index = read_list(store.data(part["index"]), b"PRindex1", 32)
-    check(index == [a + b for a, b in entries], "index is not that of the rows")
     check_large(store, part, large)
     return entries
+
+
+def read_whole(store, table, part):
+    """Entries of a part of a whole layer."""
+    entries = read_part(store, table, part)
+    index = read_list(store.data(part["index"]), b"PRindex1", 32)
+    check(index == [a + b for a, b in entries], "index is not that of the rows")
+    return entries
+
+
+def read_change(store, table, part):
+    """Changes of a part of a change layer: row id, new digest, old digest."""
+    rows = dict(read_part(store, table, part))
+    index = read_list(store.data(part["index"]), b"PRchang1", 48)
+    changes = [(e[:16], e[16:32], e[32:]) for e in index]
+    check({i: new for i, new, _ in changes if new != NONE} == rows, "index is not that of the rows")
+    check(len(changes) == part["rows"] + part.get("deleted", 0), "%d changes, the manifest says otherwise" % len(changes))
+    for row_id, new, old in changes:
+        check(row_id.hex().startswith(part["prefix"]), "row %s is outside of its part" % row_id.hex())
+        check(new != NONE or old != NONE, "row %s is deleted and was not there" % row_id.hex())
+    return changes
 
 
 def check_large(store, part, large):
@@ -258,15 +278,29 @@ def check_large(store, part, large):
         store.path({"sha256": sha.hex(), "bytes": size})
 
 
-def read_table(store, table):
-    check(len(table["layers"]) == 1 and table["layers"][0]["kind"] == "whole", "layers of an unknown kind")
-    entries = []
-    for part in table["layers"][0]["parts"]:
+def read_parts(store, table, layer, read):
+    out = []
+    for part in layer["parts"]:
         try:
-            entries += read_part(store, table, part)
+            out += read(store, table, part)
         except Mismatch as e:
             raise Mismatch("part %r: %s" % (part["prefix"], e)) from None
-    check(all(a[0] < b[0] for a, b in zip(entries, entries[1:])), "row ids do not ascend")
+    check(all(a[0] < b[0] for a, b in zip(out, out[1:])), "row ids do not ascend")
+    return out
+
+
+def read_table(store, table):
+    kinds = [layer["kind"] for layer in table["layers"]]
+    check(kinds == ["whole"] + ["change"] * (len(kinds) - 1), "layers are %s" % kinds)
+    rows = dict(read_parts(store, table, table["layers"][0], read_whole))
+    for layer in table["layers"][1:]:
+        for row_id, new, old in read_parts(store, table, layer, read_change):
+            check(rows.get(row_id, NONE) == old, "row %s is not what the layer above changes" % row_id.hex())
+            if new == NONE:
+                del rows[row_id]
+            else:
+                rows[row_id] = new
+    entries = sorted(rows.items())
     check(len(entries) == table["rows"], "%d rows, the manifest says %d" % (len(entries), table["rows"]))
     check(table_digest(entries).hex() == table["digest"], "digest differs")
     return len(entries)
@@ -277,6 +311,7 @@ def read_manifest(store, path):
         data = f.read()
     check(hashlib.sha256(data).hexdigest() + ".json" == os.path.basename(path), "name is not the SHA-256 of its bytes")
     m = json.loads(data)
+    check(m["version"] in (1, 2), "manifest of version %s" % m["version"])
     for table in m["tables"]:
         try:
             rows = read_table(store, table)

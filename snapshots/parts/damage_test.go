@@ -216,7 +216,7 @@ func TestVerifyComparesEverything(t *testing.T) {
 		{"part missing", "its parts have 0 rows", func(t *Table) { t.Layers[0].Parts = nil }},
 		{"set for list", "does not have its digest", func(t *Table) { t.Columns = slices.Clone(t.Columns); t.Columns[5].Set = true }},
 		{"type", "columns are not those of the table", func(t *Table) { t.Columns = slices.Clone(t.Columns); t.Columns[3].Type = schemas.Binary }},
-		{"layers", "use a newer version", func(t *Table) { t.Layers = append(t.Layers, Layer{Kind: Change}) }},
+		{"layers", "use a newer version", func(t *Table) { t.Layers = append(t.Layers, Layer{Kind: "delta"}) }},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			bad := clone(table)
@@ -411,6 +411,37 @@ func FuzzIndex(f *testing.F) {
 		var c *Corruption
 		if err != nil && !errors.As(err, &c) {
 			t.Fatalf("got %v, want corruption", err)
+		}
+	})
+}
+
+// The same of a change layer's index.
+func FuzzChangeIndex(f *testing.F) {
+	w := newListWriter(changeMagic, changeEntry, 3)
+	for i, row := range byID(typedRows(3)) {
+		c := Change{ID: row.ID, New: schemas.RowDigest(&everyType, &row), Old: schemas.Digest{1}}
+		if i == 1 {
+			c.New = schemas.Digest{}
+		}
+		w.change(c)
+	}
+	f.Add(w.finish(), int64(2), int64(1))
+	f.Add([]byte(changeMagic), int64(0), int64(0))
+	f.Fuzz(func(t *testing.T, b []byte, rows, deleted int64) {
+		part := Part{Rows: rows, Deleted: deleted, Index: Object{Bytes: int64(len(b))}}
+		table := Table{Name: "fuzz", Layers: []Layer{{Kind: KindWhole}, {Kind: KindChange, Parts: []Part{part}}}}
+		open := func(context.Context, Object) (io.ReaderAt, io.Closer, error) {
+			return byteReaderAt(b), nopCloser{}, nil
+		}
+		last := schemas.RowID{}
+		for c, err := range OpenTable(table, open, ReadOptions{}).Changes(t.Context(), 1) {
+			if _, damaged := errors.AsType[*Corruption](err); err != nil && !damaged {
+				t.Fatalf("got %v, want corruption", err)
+			}
+			if err == nil && c.ID.Compare(last) < 0 {
+				t.Fatal("changes do not ascend")
+			}
+			last = c.ID
 		}
 	})
 }

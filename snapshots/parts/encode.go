@@ -13,6 +13,7 @@ import (
 	"github.com/apache/arrow/go/v17/arrow/memory"
 	"github.com/apache/arrow/go/v17/parquet/pqarrow"
 
+	"github.com/parallelrun/parallelrun/internal/seal"
 	"github.com/parallelrun/parallelrun/schemas"
 )
 
@@ -29,12 +30,26 @@ type partEncoder struct {
 
 	rows  int   // in the batch
 	bytes int64 // in the batch
+
+	// Of the part.
+	stored  int64
+	deleted int64
+	epochs  map[uint32]bool // nil: not to be told, or not known
 }
 
 // encodePart makes a part of the rows under a prefix; it is stored by store, and
 // its spool to be closed.
 func (w *TableWriter) encodePart(ctx context.Context, c cut) (_ *partEncoder, err error) {
-	e := &partEncoder{w: w, out: newSpool(w.o.TempDir), dec: schemas.NewDecoder(&w.t), index: newListWriter(indexMagic, indexEntry, c.rows), large: map[[32]byte]int64{}}
+	e := &partEncoder{w: w, out: newSpool(w.o.TempDir), dec: schemas.NewDecoder(&w.t), large: map[[32]byte]int64{}}
+	if hasSecrets(w.t.Columns) {
+		e.epochs = map[uint32]bool{}
+	}
+	change := w.upon.opened() != nil
+	if change {
+		e.index = newListWriter(changeMagic, changeEntry, c.rows)
+	} else {
+		e.index = newListWriter(indexMagic, indexEntry, c.rows)
+	}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, e.out.Close())
@@ -48,35 +63,75 @@ func (w *TableWriter) encodePart(ctx context.Context, c cut) (_ *partEncoder, er
 		e.batch.Release()
 		e.batch, e.pq, e.dec = nil, nil, nil
 	}()
-	if err := e.readRows(ctx, c); err != nil {
+	read := e.readRows
+	if change {
+		read = e.readChanges
+	}
+	if err := read(ctx, c); err != nil {
 		return nil, fmt.Errorf("table %s, part %q: %w", w.t.Name, c.prefix, err)
 	}
 	return e, nil
 }
 
-func (e *partEncoder) readRows(ctx context.Context, c cut) error {
+// bounds of a cut for the sorter; end is nil where none comes after.
+func (c cut) bounds() (from schemas.RowID, end []byte, err error) {
 	from, to, more, err := prefixRange(c.prefix)
+	if more {
+		end = to[:]
+	}
+	return from, end, err
+}
+
+func (e *partEncoder) readRows(ctx context.Context, c cut) error {
+	from, end, err := c.bounds()
 	if err != nil {
 		return err
 	}
-	end := to[:]
-	if !more {
-		end = nil
-	}
-	n := int64(0)
 	for rec, err := range e.w.sorter.Range(from[:], end) {
+		r := sorted{}
 		if err == nil {
-			err = e.add(readSorted(rec))
-		}
-		if err == nil && e.rows == 0 { // a batch went out
-			err = context.Cause(ctx)
+			r = readSorted(rec)
+			err = e.add(ctx, r, groupRows, groupBytes)
 		}
 		if err != nil {
 			return err
 		}
-		n++
+		e.index.add(r.id[:], r.digest[:])
 	}
-	if n != c.rows {
+	return e.end(c)
+}
+
+// readChanges makes a part of a change layer: rows that came in anew or
+// otherwise, and in the index also the parent's rows that did not come.
+func (e *partEncoder) readChanges(ctx context.Context, c cut) error {
+	from, end, err := c.bounds()
+	if err != nil {
+		return err
+	}
+	err = e.w.beside(from, end, func(old *parentCursor, r *sorted) error {
+		if r == nil {
+			if !e.w.upon.index.isMarked(old.at) {
+				e.index.change(Change{ID: old.entry.ID, Old: old.entry.Digest})
+				e.deleted++
+			}
+			return nil
+		}
+		entry := Change{ID: r.id, New: r.digest}
+		if old != nil {
+			entry.Old = old.entry.Digest
+		}
+		e.index.change(entry)
+		return e.add(ctx, *r, changeGroupRows, changeGroupBytes)
+	})
+	if err != nil {
+		return err
+	}
+	return e.end(c)
+}
+
+// end finishes the file.
+func (e *partEncoder) end(c cut) error {
+	if n := e.stored + e.deleted; n != c.rows {
 		return fmt.Errorf("%d rows were sorted, %d read back", c.rows, n)
 	}
 	if err := e.flush(); err != nil {
@@ -87,10 +142,10 @@ func (e *partEncoder) readRows(ctx context.Context, c cut) error {
 
 // add puts a row into the batch, after writing the batch if the row would take
 // it out of its bounds.
-func (e *partEncoder) add(r sorted) error {
+func (e *partEncoder) add(ctx context.Context, r sorted, mostRows int, mostBytes int64) error {
 	size := int64(len(r.canonical) + len(r.boxes))
-	if e.rows == groupRows || e.rows > 0 && e.bytes+size > groupBytes {
-		if err := e.flush(); err != nil {
+	if e.rows == mostRows || e.rows > 0 && e.bytes+size > mostBytes {
+		if err := errors.Join(e.flush(), context.Cause(ctx)); err != nil {
 			return err
 		}
 	}
@@ -103,10 +158,24 @@ func (e *partEncoder) add(r sorted) error {
 		return fmt.Errorf("row %s: %w", r.id, err)
 	}
 	e.addLarge(refs)
-	e.index.add(r.id[:], r.digest[:])
+	e.addEpochs()
 	e.rows++
+	e.stored++
 	e.bytes += size
 	return nil
+}
+
+// addEpochs notes which key epochs the boxes of a row need.
+func (e *partEncoder) addEpochs() {
+	for _, box := range e.boxes {
+		epoch, err := seal.BoxEpoch(box)
+		if err != nil {
+			e.epochs = nil
+		}
+		if e.epochs != nil {
+			e.epochs[epoch] = true
+		}
+	}
 }
 
 func (e *partEncoder) addLarge(refs []schemas.LargeRef) {
@@ -139,6 +208,11 @@ func (e *partEncoder) flush() error {
 
 // store puts the part, its index and its list of large objects.
 func (e *partEncoder) store(ctx context.Context) (p Part, err error) {
+	p.Rows, p.Deleted = e.stored, e.deleted
+	if e.epochs != nil {
+		p.Epochs = slices.AppendSeq([]uint32{}, maps.Keys(e.epochs))
+		slices.Sort(p.Epochs)
+	}
 	want := e.out.object()
 	if p.Object, err = e.w.o.Put(ctx, e.out.body()); err != nil {
 		return Part{}, err

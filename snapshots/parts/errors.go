@@ -16,9 +16,17 @@ type DuplicateError struct {
 	// Origins are the places of both rows in the source, the smaller first, as
 	// the writer was given them (line or record numbers).
 	Origins [2]int64
+	// OneKnown: only one place is known, the second. The other row is as it was
+	// in the parent, and nothing is kept of such rows. Written without a parent,
+	// the table fails with both places.
+	OneKnown bool
 }
 
 func (e *DuplicateError) Error() string {
+	if e.OneKnown {
+		return fmt.Sprintf("table %s: key %q occurs twice, once at %d of the source: remove one, or choose a key column that is unique",
+			e.Table, e.Key, e.Origins[1])
+	}
 	return fmt.Sprintf("table %s: key %q occurs twice, at %d and %d of the source: remove one, or choose a key column that is unique",
 		e.Table, e.Key, e.Origins[0], e.Origins[1])
 }

@@ -3,6 +3,7 @@ package parts
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"golang.org/x/sync/errgroup"
 
@@ -10,7 +11,7 @@ import (
 )
 
 // Finish sorts the rows, refuses duplicate ids, computes the digest and writes
-// the parts with their indexes. The table is stored when it returns nil, but
+// the parts with their indexes: all of them, or a change upon the parent. The table is stored when it returns nil, but
 // nothing refers to it yet.
 func (w *TableWriter) Finish(ctx context.Context) (Table, error) {
 	w.mu.Lock()
@@ -21,18 +22,34 @@ func (w *TableWriter) Finish(ctx context.Context) (Table, error) {
 	if w.err != nil {
 		return Table{}, w.err
 	}
+	t, err := w.finish(ctx)
+	if err != nil {
+		w.err = err
+		return Table{}, err
+	}
+	return t, nil
+}
+
+func (w *TableWriter) finish(ctx context.Context) (Table, error) {
+	known, err := w.upon.open(ctx)
+	if err != nil {
+		return Table{}, fmt.Errorf("table %s: read the parent's index: %w", w.t.Name, err)
+	}
+	if known != nil {
+		if t, done, err := w.finishUpon(ctx); err != nil || done {
+			return t, err
+		}
+		if err := w.upon.close(); err != nil {
+			return Table{}, err
+		}
+	}
 	cuts, t, err := w.survey(ctx)
 	if err != nil {
-		w.err = err
-		return Table{}, err
+		return t, err
 	}
 	parts, err := w.encode(ctx, cuts)
-	if err != nil {
-		w.err = err
-		return Table{}, err
-	}
-	t.Layers = []Layer{{Kind: Whole, Parts: parts}}
-	return t, nil
+	t.Layers = []Layer{{Kind: KindWhole, Parts: parts}}
+	return t, err
 }
 
 // survey reads all rows once, in order: duplicates, digest and cuts. It does
@@ -96,7 +113,7 @@ func (w *TableWriter) encode(ctx context.Context, cuts []cut) ([]Part, error) {
 			store := func() (err error) {
 				defer func() { err = errors.Join(err, e.out.Close()) }()
 				parts[i], err = e.store(storing)
-				parts[i].Prefix, parts[i].Rows = c.prefix, c.rows
+				parts[i].Prefix = c.prefix
 				return err
 			}
 			if ahead == 0 {
@@ -128,8 +145,12 @@ const (
 // their way to the store, as far as memory allows.
 func (w *TableWriter) workers() (making, storing int) {
 	index := min(w.o.Bounds.Rows, DefaultRows) * indexEntry
-	each := partMemory + w.sorter.MergeMemory() + index
 	memory := w.o.Memory / 2
+	if x := w.upon.opened(); x != nil {
+		index = index * changeEntry / indexEntry
+		memory -= x.memory()
+	}
+	each := partMemory + w.sorter.MergeMemory() + index
 	n := min(max(memory/each, 1), int64(w.o.Workers))
 	return int(n), int(min(max((memory-n*each)/(spoolMemory+index), 0), mostAhead))
 }

@@ -27,14 +27,20 @@ func (r *Reader) Lookup(ctx context.Context, ids iter.Seq[schemas.RowID], o Scan
 	}
 }
 
-func (r *Reader) lookup(ctx context.Context, ids iter.Seq[schemas.RowID], o ScanOptions, f func(StoredRow) error) error {
+func (r *Reader) lookup(ctx context.Context, ids iter.Seq[schemas.RowID], o ScanOptions, f func(StoredRow) error) (err error) {
 	want, err := r.wanted(o.Columns)
 	if err != nil {
 		return err
 	}
+	o.From, o.To = schemas.RowID{}, schemas.RowID{}
+	over, err := r.overlay(ctx, o, want, f)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, over.close()) }()
 	next, stop := iter.Pull(ids)
 	defer stop()
-	in := idStream{next: next}
+	in := idStream{next: next, claim: over.claim}
 	if err := in.advance(); err != nil {
 		return err
 	}
@@ -46,35 +52,51 @@ func (r *Reader) lookup(ctx context.Context, ids iter.Seq[schemas.RowID], o Scan
 		if err != nil {
 			return err
 		}
-		if len(positions) == 0 {
-			continue
+		if len(positions) > 0 {
+			if err := r.fetch(ctx, p, positions, o, want, over, f); err != nil {
+				return err
+			}
 		}
-		if err := r.fetch(ctx, p, positions, o, want, f); err != nil {
+		if err := over.emitBefore(nil); err != nil {
 			return err
 		}
+	}
+	if err := over.finish(); err != nil {
+		return err
 	}
 	for in.ok { // ids after the last part must ascend as well
 		if err := in.advance(); err != nil {
 			return err
 		}
 	}
-	return nil
+	return over.emitBefore(nil)
 }
 
-// idStream is a sequence of ids that must ascend, with one at hand.
+// idStream is a sequence of ids that must ascend, with one at hand. Ids that
+// claim takes are left out.
 type idStream struct {
-	next func() (schemas.RowID, bool)
-	id   schemas.RowID
-	ok   bool
+	next  func() (schemas.RowID, bool)
+	claim func(schemas.RowID) (bool, error)
+	last  schemas.RowID // of those taken from next
+	any   bool
+	id    schemas.RowID
+	ok    bool
 }
 
 func (s *idStream) advance() error {
-	last, any := s.id, s.ok
-	s.id, s.ok = s.next()
-	if any && s.ok && s.id.Compare(last) <= 0 {
-		return fmt.Errorf("look-up of row %s after %s: sort the ids and drop duplicates", s.id, last)
+	for {
+		s.id, s.ok = s.next()
+		if !s.ok {
+			return nil
+		}
+		if s.any && s.id.Compare(s.last) <= 0 {
+			return fmt.Errorf("look-up of row %s after %s: sort the ids and drop duplicates", s.id, s.last)
+		}
+		s.any, s.last = true, s.id
+		if taken, err := s.claim(s.id); err != nil || !taken {
+			return err
+		}
 	}
-	return nil
 }
 
 // find consumes the ids under a part's prefix and returns the positions of
@@ -117,14 +139,13 @@ func (r *Reader) find(ctx context.Context, p Part, in *idStream) (positions []in
 }
 
 // fetch reads the rows at ascending positions of a part.
-func (r *Reader) fetch(ctx context.Context, p Part, positions []int64, o ScanOptions, want []bool, f func(StoredRow) error) (err error) {
+func (r *Reader) fetch(ctx context.Context, p Part, positions []int64, o ScanOptions, want []bool, over *overlay, f func(StoredRow) error) (err error) {
 	pf, err := r.openPart(ctx, p, want)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, pf.Close()) }()
-	o.From, o.To = schemas.RowID{}, schemas.RowID{}
-	s := rowScan{r: r, ctx: ctx, p: p, o: o, want: want, f: f, check: orderCheck{prefix: p.Prefix}}
+	s := rowScan{r: r, ctx: ctx, p: p, o: o, want: want, over: over, f: f, check: orderCheck{prefix: p.Prefix}}
 	start := int64(0)
 	for g := 0; g < pf.groups() && len(positions) > 0; g++ {
 		end := start + pf.groupRows(g)

@@ -30,15 +30,29 @@ func OpenTable(t Table, open OpenFunc, _ ReadOptions) *Reader {
 // Table is the table as the manifest lists it.
 func (r *Reader) Table() Table { return r.t }
 
-// parts are the parts of the only layer; more layers need a newer version.
+// checkLayers refuses what this version can't read.
+func (r *Reader) checkLayers() error {
+	for i, l := range r.t.Layers {
+		if i == 0 && l.Kind == KindWhole || i > 0 && l.Kind == KindChange {
+			continue
+		}
+		return fmt.Errorf("table %s has a layer %d of kind %q, which this version does not read: use a newer version", r.t.Name, i, l.Kind)
+	}
+	if len(r.t.Layers) == 0 {
+		return r.damage(&Corruption{Detail: "the manifest gives it no layer", Advice: adviceRestore})
+	}
+	return nil
+}
+
+// parts are the parts of the lowest layer, which holds all rows of its time.
 func (r *Reader) parts() ([]Part, error) {
-	if len(r.t.Layers) != 1 || r.t.Layers[0].Kind != Whole {
-		return nil, fmt.Errorf("table %s is stored as %d layers of kinds this version does not read: use a newer version", r.t.Name, len(r.t.Layers))
+	if err := r.checkLayers(); err != nil {
+		return nil, err
 	}
 	return r.t.Layers[0].Parts, nil
 }
 
-// within yields the parts that may hold ids with from <= id < to; a zero to
+// within yields the parts of the lowest layer that may hold ids with from <= id < to; a zero to
 // means no end.
 func (r *Reader) within(from, to schemas.RowID) iter.Seq2[Part, error] {
 	return func(yield func(Part, error) bool) {
@@ -77,22 +91,84 @@ func (r *Reader) damage(err error) error {
 // Index yields row ids and digests in order, from the indexes alone.
 func (r *Reader) Index(ctx context.Context) iter.Seq2[Entry, error] {
 	return func(yield func(Entry, error) bool) {
-		parts, err := r.parts()
-		if err != nil {
-			yield(Entry{}, err)
-			return
-		}
-		for _, p := range parts {
-			for e, err := range r.PartIndex(ctx, p) {
-				if !yield(e, err) || err != nil {
-					return
-				}
+		err := r.index(ctx, func(e Entry) error {
+			if !yield(e, nil) {
+				return errStopped
 			}
+			return nil
+		})
+		if err != nil && !errors.Is(err, errStopped) {
+			yield(Entry{}, r.damage(err))
 		}
 	}
 }
 
-// PartIndex yields the index of one part: what a diff reads of parts that
+// index merges the indexes of all layers.
+func (r *Reader) index(ctx context.Context, f func(Entry) error) error {
+	return r.eachRow(ctx, func(below *Entry, m *changeMerge) error {
+		switch {
+		case m == nil:
+			return f(*below)
+		case !isZero(m.top().change.New):
+			return f(Entry{ID: m.id, Digest: m.top().change.New})
+		}
+		return nil
+	})
+}
+
+// eachRow calls f for every id that any layer knows, in order: with its entry
+// in the lowest layer, nil for none, and with the changes of the layers above,
+// nil for none.
+func (r *Reader) eachRow(ctx context.Context, f func(below *Entry, m *changeMerge) error) (err error) {
+	parts, err := r.parts()
+	if err != nil {
+		return err
+	}
+	m, err := r.changesFrom(ctx, 1, schemas.RowID{}, schemas.RowID{})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, m.close()) }()
+	for _, p := range parts {
+		for e, err := range r.PartIndex(ctx, p) {
+			if err != nil {
+				return err
+			}
+			if err := m.until(&e.ID, f); err != nil {
+				return err
+			}
+			if !m.ok || m.id != e.ID {
+				if err := f(&e, nil); err != nil {
+					return err
+				}
+				continue
+			}
+			if err := f(&e, m); err != nil {
+				return err
+			}
+			if err := m.advance(); err != nil {
+				return err
+			}
+		}
+	}
+	return m.until(nil, f)
+}
+
+// until calls f for the rows before an id, nil for all that are left, that the
+// lowest layer does not have.
+func (m *changeMerge) until(id *schemas.RowID, f func(*Entry, *changeMerge) error) error {
+	for m.ok && (id == nil || m.id.Compare(*id) < 0) {
+		if err := f(nil, m); err != nil {
+			return err
+		}
+		if err := m.advance(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// PartIndex yields the index of one part of a whole layer: what a diff reads of parts that
 // differ.
 func (r *Reader) PartIndex(ctx context.Context, p Part) iter.Seq2[Entry, error] {
 	return func(yield func(Entry, error) bool) {
@@ -158,16 +234,15 @@ func (c *orderCheck) next(id schemas.RowID, o Object) error {
 	return nil
 }
 
-// LargeObjects yields the objects that the table's large values live in; one
-// that several parts use comes several times.
+// LargeObjects yields the objects that the large values of all its layers live
+// in; one that several parts use comes several times.
 func (r *Reader) LargeObjects(ctx context.Context) iter.Seq2[Object, error] {
 	return func(yield func(Object, error) bool) {
-		parts, err := r.parts()
-		if err != nil {
+		if err := r.checkLayers(); err != nil {
 			yield(Object{}, err)
 			return
 		}
-		for _, p := range parts {
+		for p := range r.t.parts() {
 			if p.Large == nil {
 				continue
 			}

@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -44,7 +45,24 @@ func TestRecomputeInPython(t *testing.T) {
 	for i := range sets.Columns {
 		sets.Columns[i].Set = true
 	}
+	m := model{}
+	for i := range 400 {
+		m[i] = rowState{epoch: 1}
+	}
+	layered := everyType
+	layered.Name = "layered"
+	rng := rand.New(rand.NewPCG(7, 7))
+	upon := write(t, layered, m.rows(rng), Options{Put: store.put, Bounds: Bounds{Rows: 100}})
+	for v := range 3 {
+		delete(m, v)
+		m[v+10], m[89], m[1000+v] = rowState{version: v + 3, epoch: 1}, rowState{version: v + 1, epoch: 1}, rowState{epoch: 1}
+		upon = write(t, layered, m.rows(rng), Options{Put: store.put, Bounds: Bounds{Rows: 2}, Parent: OpenTable(upon, store.open, ReadOptions{})})
+	}
+	if len(upon.Layers) != 4 {
+		t.Fatalf("%d layers", len(upon.Layers))
+	}
 	tables := []Table{
+		upon,
 		write(t, everyType, rows, Options{Put: store.put, Bounds: Bounds{Rows: 300}}),
 		write(t, schemas.Entities()[schemas.Groups], nil, Options{Put: store.put}),
 		write(t, sets, rows, Options{Put: store.put}),
@@ -58,7 +76,15 @@ func TestRecomputeInPython(t *testing.T) {
 	if out, err := run(); err != nil || !strings.Contains(out, "1 manifests, 0 bad") {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	tables[0].Digest[5] ^= 1
+	layers := upon.Layers
+	tables[0].Layers = append(slices.Clone(layers[:1]), layers[2], layers[1], layers[3])
+	dir = t.TempDir()
+	keep(t, store, dir, tables)
+	if out, err := run(); err == nil || !strings.Contains(out, "is not what the layer above changes") {
+		t.Errorf("layers in another order are not found: %v\n%s", err, out)
+	}
+	tables[0].Layers = layers
+	tables[1].Digest[5] ^= 1
 	dir = t.TempDir()
 	keep(t, store, dir, tables)
 	if out, err := run(); err == nil || !strings.Contains(out, "BAD table all: digest differs") {

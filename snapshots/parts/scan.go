@@ -57,20 +57,28 @@ func (r *Reader) ScanStored(ctx context.Context, o ScanOptions) iter.Seq2[Stored
 	}
 }
 
-func (r *Reader) scan(ctx context.Context, o ScanOptions, f func(StoredRow) error) error {
+func (r *Reader) scan(ctx context.Context, o ScanOptions, f func(StoredRow) error) (err error) {
 	want, err := r.wanted(o.Columns)
 	if err != nil {
+		return err
+	}
+	over, err := r.overlay(ctx, o, want, f)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, over.close()) }()
+	if err := over.merge(); err != nil {
 		return err
 	}
 	for p, err := range r.within(o.From, o.To) {
 		if err != nil {
 			return err
 		}
-		if err := r.scanPart(ctx, p, o, want, f); err != nil {
+		if err := r.scanPart(ctx, p, o, want, over, f); err != nil {
 			return err
 		}
 	}
-	return nil
+	return over.finish()
 }
 
 // wanted marks the columns to read; nil means all.
@@ -89,9 +97,10 @@ func (r *Reader) wanted(columns []string) ([]bool, error) {
 	return want, nil
 }
 
-// scanPart reads the rows of one part that lie within bounds. The index tells
+// scanPart reads the rows of one part of the lowest layer that lie within
+// bounds, and those of the layers above that come between them. The index tells
 // where From begins, so that row groups before it are not decoded.
-func (r *Reader) scanPart(ctx context.Context, p Part, o ScanOptions, want []bool, f func(StoredRow) error) (err error) {
+func (r *Reader) scanPart(ctx context.Context, p Part, o ScanOptions, want []bool, over *overlay, f func(StoredRow) error) (err error) {
 	skip := int64(0)
 	if lo, _, _, _ := prefixRange(p.Prefix); o.From.Compare(lo) > 0 {
 		if skip, err = r.position(ctx, p, o.From); err != nil {
@@ -103,7 +112,7 @@ func (r *Reader) scanPart(ctx context.Context, p Part, o ScanOptions, want []boo
 		return err
 	}
 	defer func() { err = errors.Join(err, pf.Close()) }()
-	s := rowScan{r: r, ctx: ctx, p: p, o: o, want: want, f: f, check: orderCheck{prefix: p.Prefix}}
+	s := rowScan{r: r, ctx: ctx, p: p, o: o, want: want, over: over, f: f, check: orderCheck{prefix: p.Prefix}}
 	start := int64(0)
 	for g := range pf.groups() {
 		n := pf.groupRows(g)
@@ -145,6 +154,7 @@ type rowScan struct {
 	p     Part
 	o     ScanOptions
 	want  []bool
+	over  *overlay
 	f     func(StoredRow) error
 	check orderCheck
 }
@@ -172,6 +182,9 @@ func (s *rowScan) row(g *group, i int) error {
 	}
 	if !s.o.To.IsZero() && id.Compare(s.o.To) >= 0 {
 		return errPastEnd
+	}
+	if hidden, err := s.over.pass(id); err != nil || hidden {
+		return err
 	}
 	row, err := s.r.rowAt(g, i, s.want, s.p.Object)
 	if err != nil {

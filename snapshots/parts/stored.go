@@ -35,6 +35,10 @@ const (
 const (
 	groupRows  = 16 << 10
 	groupBytes = 8 << 20
+
+	// In change layers, many of which are read at once.
+	changeGroupRows  = 2 << 10
+	changeGroupBytes = 1 << 20
 )
 
 var largeType = arrow.StructOf(

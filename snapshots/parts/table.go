@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"iter"
 
 	"github.com/parallelrun/parallelrun/schemas"
 )
@@ -62,12 +63,12 @@ type Table struct {
 
 // Kinds of layers.
 const (
-	Whole  = "whole"  // all rows of the table
-	Change = "change" // upserts and tombstones upon the layer below; not written yet
+	KindWhole  = "whole"  // all rows of the table
+	KindChange = "change" // upserts and deletions upon the layers below
 )
 
 // Layer is a list of parts in the order of their prefixes, which do not
-// overlap.
+// overlap. The lowest layer of a table is whole, the others are changes.
 type Layer struct {
 	Kind  string `json:"kind"`
 	Parts []Part `json:"parts"`
@@ -77,7 +78,14 @@ type Layer struct {
 type Part struct {
 	// Prefix is the hex digits that all row ids of the part begin with.
 	Prefix string `json:"prefix"`
-	Rows   int64  `json:"rows"`
+	// Rows is how many the Parquet file has.
+	Rows int64 `json:"rows"`
+	// Deleted is how many rows of the layers below are gone, in a change layer:
+	// they stand in the index alone.
+	Deleted int64 `json:"deleted,omitempty"`
+	// Epochs are the key epochs of the boxes in the file, ascending; nil where
+	// the table has no secrets, or the writer did not say.
+	Epochs []uint32 `json:"epochs,omitzero"`
 	// Object is the Parquet file, Index its index, Large the list of the
 	// objects its large values live in (nil when there are none).
 	Object Object  `json:"object"`
@@ -89,15 +97,42 @@ type Part struct {
 // LargeObjects of a Reader yields.
 func (t *Table) Objects() []Object {
 	var out []Object
-	for _, l := range t.Layers {
-		for _, p := range l.Parts {
-			out = append(out, p.Object, p.Index)
-			if p.Large != nil {
-				out = append(out, *p.Large)
-			}
+	for p := range t.parts() {
+		out = append(out, p.Object, p.Index)
+		if p.Large != nil {
+			out = append(out, *p.Large)
 		}
 	}
 	return out
+}
+
+// parts yields the parts of all layers.
+func (t *Table) parts() iter.Seq[Part] {
+	return func(yield func(Part) bool) {
+		for _, l := range t.Layers {
+			for _, p := range l.Parts {
+				if !yield(p) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// Layered says whether the table has change layers.
+func (t *Table) Layered() bool { return len(t.Layers) > 1 }
+
+// Changes is how many entries its change layers have.
+func (t *Table) Changes() (n int64) {
+	for _, l := range t.Layers {
+		if l.Kind != KindChange {
+			continue
+		}
+		for _, p := range l.Parts {
+			n += p.Rows + p.Deleted
+		}
+	}
+	return n
 }
 
 // Schema is the table's shape.

@@ -17,27 +17,61 @@ import (
 // source.
 func (r *Reader) VerifyRows(ctx context.Context) iter.Seq[error] {
 	return func(yield func(error) bool) {
-		parts, err := r.parts()
-		if err != nil {
+		if err := r.checkLayers(); err != nil {
 			yield(err)
 			return
 		}
 		tree, whole := newTrie(), true
-		var last *schemas.RowID
-		for _, p := range parts {
-			v := partVerifier{r: r, ctx: ctx, p: p, tree: tree, last: last}
-			if err := v.run(); err != nil {
-				whole = false
-				if !yield(r.damage(err)) || context.Cause(ctx) != nil {
-					return
+		for i, l := range r.t.Layers {
+			var last *schemas.RowID
+			for _, p := range l.Parts {
+				v := partVerifier{r: r, ctx: ctx, p: p, change: i > 0, last: last}
+				if !r.t.Layered() {
+					v.tree = tree
 				}
+				if err := v.run(); err != nil {
+					whole = false
+					if !yield(r.damage(err)) || context.Cause(ctx) != nil {
+						return
+					}
+				}
+				last = v.last
 			}
-			last = v.last
+		}
+		if whole && r.t.Layered() {
+			if err := r.verifyChanges(ctx, tree); err != nil {
+				yield(r.damage(err))
+				return
+			}
 		}
 		if whole {
 			r.verifyDigest(tree, yield)
 		}
 	}
+}
+
+// verifyChanges compares what each change says was below it with what is
+// there, and puts the rows that result into the trie.
+func (r *Reader) verifyChanges(ctx context.Context, tree *trie) error {
+	return r.eachRow(ctx, func(below *Entry, m *changeMerge) error {
+		var e Entry
+		if below != nil {
+			e = *below
+		}
+		if m != nil {
+			e.ID = m.id
+			for _, c := range m.at {
+				if c.change.Old != e.Digest {
+					return corrupt(c.list.o, "it changes row %s from a digest that the layers below do not have", m.id)
+				}
+				e.Digest = c.change.New
+			}
+		}
+		if !isZero(e.Digest) {
+			tree.add(e)
+		}
+		return nil
+	})
 }
 
 func (r *Reader) verifyDigest(tree *trie, yield func(error) bool) {
@@ -56,11 +90,12 @@ func (r *Reader) verifyDigest(tree *trie, yield func(error) bool) {
 
 // partVerifier checks one part against its index and list of large objects.
 type partVerifier struct {
-	r    *Reader
-	ctx  context.Context
-	p    Part
-	tree *trie
-	last *schemas.RowID // of the part before
+	r      *Reader
+	ctx    context.Context
+	p      Part
+	change bool           // the part is of a change layer
+	tree   *trie          // nil: not to be filled
+	last   *schemas.RowID // of the part before
 
 	enc   *schemas.Encoder
 	buf   []byte
@@ -75,7 +110,7 @@ func (v *partVerifier) run() (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, pf.Close()) }()
-	next, stop := iter.Pull2(v.r.PartIndex(v.ctx, v.p))
+	next, stop := iter.Pull2(v.index())
 	defer stop()
 	for g := range pf.groups() {
 		if err := v.group(pf, g, next); err != nil {
@@ -89,6 +124,25 @@ func (v *partVerifier) run() (err error) {
 		return corrupt(v.p.Index, "row %s is in the index only", e.ID)
 	}
 	return v.verifyLarge()
+}
+
+// index yields the entries of the index that have a row.
+func (v *partVerifier) index() iter.Seq2[Entry, error] {
+	if !v.change {
+		return v.r.PartIndex(v.ctx, v.p)
+	}
+	one := Reader{t: Table{Name: v.r.t.Name, Layers: []Layer{{Kind: KindWhole}, {Kind: KindChange, Parts: []Part{v.p}}}}, open: v.r.open}
+	return func(yield func(Entry, error) bool) {
+		err := one.eachChange(v.ctx, 1, func(m *changeMerge) error {
+			if c := m.change(); !isZero(c.New) && !yield(Entry{ID: c.ID, Digest: c.New}, nil) {
+				return errStopped
+			}
+			return nil
+		})
+		if err != nil && !errors.Is(err, errStopped) {
+			yield(Entry{}, err)
+		}
+	}
 }
 
 func (v *partVerifier) group(pf *partFile, g int, next func() (Entry, error, bool)) error {
@@ -138,7 +192,9 @@ func (v *partVerifier) row(g *group, i int, e Entry) error {
 	for _, ref := range v.refs {
 		v.large[Object{SHA256: ref.SHA256, Bytes: ref.Size}] = true
 	}
-	v.tree.add(e)
+	if v.tree != nil {
+		v.tree.add(e)
+	}
 	v.last = &id
 	return nil
 }

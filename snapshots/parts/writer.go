@@ -28,6 +28,13 @@ type Options struct {
 	// means os.TempDir.
 	TempDir string
 	Put     PutFunc
+	// Parent is a table that most rows are expected to be in already, such as
+	// the last snapshot's; nil means none. A row that it has is not written
+	// again, and the table may be stored as a change upon it, which changes no
+	// digest. It is not looked at if its columns are others, or if its secrets
+	// are not all of one key epoch. Its objects must stay until the new table is
+	// referred to.
+	Parent *Reader
 }
 
 // TableWriter makes one table out of rows that come in any order. Write and
@@ -43,6 +50,9 @@ type TableWriter struct {
 	err    error
 
 	large *largePuts
+
+	upon *upon // nil: no parent
+	came arrivals
 }
 
 // NewTableWriter returns a writer for the table; it touches no disk yet.
@@ -56,6 +66,7 @@ func NewTableWriter(t schemas.Table, o Options) *TableWriter {
 	w.sorter = extsort.New(extsort.Options{Memory: o.Memory / 2, Dir: o.TempDir})
 	w.large = newLargePuts(o.Put, min(o.Memory/4, largeMemory))
 	w.pool.New = func() any { return newRowEncoder(&w.t) }
+	w.upon = newUpon(&w.t, o)
 	return w
 }
 
@@ -70,9 +81,11 @@ func (w *TableWriter) Write(ctx context.Context, rec arrow.Record, origins []int
 	if err := w.checkBatch(rec, origins); err != nil {
 		return err
 	}
-	e := w.pool.Get().(*rowEncoder)
+	e, err := w.begin(ctx)
+	if err != nil {
+		return err
+	}
 	defer w.pool.Put(e)
-	e.begin(w.large.put(ctx))
 	ids, keys := rec.Column(0).(*array.FixedSizeBinary), rec.Column(1).(*array.String)
 	for i := range int(rec.NumRows()) {
 		origin := int64(0)
@@ -98,17 +111,34 @@ func (w *TableWriter) Write(ctx context.Context, rec arrow.Record, origins []int
 // WriteRow takes one row. Large values that it lists in Large must be in the
 // store already.
 func (w *TableWriter) WriteRow(ctx context.Context, row schemas.Row, origin int64) error {
-	e := w.pool.Get().(*rowEncoder)
+	e, err := w.begin(ctx)
+	if err != nil {
+		return err
+	}
 	defer w.pool.Put(e)
-	e.begin(w.large.put(ctx))
-	err := e.add(row.ID, origin, func(dst []byte) ([]byte, error) { return e.enc.AppendRow(dst, &row) })
+	err = e.add(row.ID, origin, func(dst []byte) ([]byte, error) { return e.enc.AppendRow(dst, &row) })
 	if err != nil {
 		return w.rowError(row.Key, origin, err)
 	}
 	return w.flush(ctx, e)
 }
 
+// begin returns an encoder for rows that come in.
+func (w *TableWriter) begin(ctx context.Context) (*rowEncoder, error) {
+	known, err := w.upon.open(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("table %s: read the parent's index: %w", w.t.Name, err)
+	}
+	e := w.pool.Get().(*rowEncoder)
+	e.begin(w.large.put(ctx), w.upon, known)
+	return e, nil
+}
+
 func (w *TableWriter) rowError(key string, origin int64, err error) error {
+	if d, ok := errors.AsType[*DuplicateError](err); ok {
+		d.Table, d.Key = w.t.Name, key
+		return d
+	}
 	return fmt.Errorf("table %s, key %q (at %d of the source): %w", w.t.Name, key, origin, err)
 }
 
@@ -147,12 +177,22 @@ func (w *TableWriter) flush(ctx context.Context, e *rowEncoder) error {
 	if w.err == nil {
 		w.err = w.large.failure()
 	}
-	for rows := e.rows; len(rows) > 0 && w.err == nil; rows = rows[1:] {
-		r := rows[0]
-		w.err = w.sorter.Add(e.b[r.key:r.value], e.b[r.value:r.end])
+	if w.err == nil {
+		w.err = w.sort(e)
 	}
-	e.reset()
 	return w.err
+}
+
+// sort adds encoded rows to the sorter.
+func (w *TableWriter) sort(e *rowEncoder) error {
+	defer e.reset()
+	for _, r := range e.rows {
+		if err := w.sorter.Add(e.b[r.key:r.value], e.b[r.value:r.end]); err != nil {
+			return err
+		}
+	}
+	w.came.add(e.came)
+	return nil
 }
 
 // Spilled is how many bytes sorting has written to disk so far.
@@ -170,7 +210,7 @@ func (w *TableWriter) Close() error {
 	if w.err == nil {
 		w.err = errors.New("table writer is closed")
 	}
-	return w.sorter.Close()
+	return errors.Join(w.sorter.Close(), w.upon.close())
 }
 
 // A record for the sorter has row id (16) and origin (8) as its key, so that
@@ -187,6 +227,15 @@ type rowEncoder struct {
 	enc  *schemas.Encoder
 	b    []byte
 	rows []encodedRow
+	came arrivals
+
+	// With a parent: rows that it has are left out, and large values wait until
+	// it is known that their row is not one of these.
+	upon  *upon
+	known *parentIndex
+	put   func([]byte) ([sha256.Size]byte, error)
+	large [][]byte
+	buf   []byte
 }
 
 // encodedRow is where a row's key and value lie in the buffer.
@@ -196,16 +245,23 @@ func newRowEncoder(t *schemas.Table) *rowEncoder {
 	return &rowEncoder{enc: schemas.NewEncoder(t)}
 }
 
-func (e *rowEncoder) begin(large func([]byte) ([sha256.Size]byte, error)) {
+func (e *rowEncoder) begin(put func([]byte) ([sha256.Size]byte, error), u *upon, known *parentIndex) {
 	e.reset()
-	e.enc.Large = large
+	e.upon, e.known, e.put = u, known, put
+	e.enc.Large = put
+	if known != nil {
+		e.enc.Large = func(v []byte) ([sha256.Size]byte, error) {
+			e.large = append(e.large, v)
+			return sha256.Sum256(v), nil
+		}
+	}
 }
 
 func (e *rowEncoder) reset() {
 	if cap(e.b) > 4*flushBytes { // one huge row must not stay for good
 		e.b = nil
 	}
-	e.b, e.rows = e.b[:0], e.rows[:0]
+	e.b, e.rows, e.came = e.b[:0], e.rows[:0], arrivals{}
 }
 
 func (e *rowEncoder) add(id schemas.RowID, origin int64, encode func([]byte) ([]byte, error)) error {
@@ -221,6 +277,12 @@ func (e *rowEncoder) add(id schemas.RowID, origin int64, encode func([]byte) ([]
 	}
 	e.b = b
 	digest := schemas.DigestOf(e.b[start:])
+	if e.known != nil {
+		if same, err := e.meet(id, origin, digest, int64(len(e.b)-start)); err != nil || same {
+			e.b = e.b[:r.key]
+			return err
+		}
+	}
 	copy(e.b[r.value:], digest[:])
 	binary.BigEndian.PutUint32(e.b[r.value+16:], uint32(len(e.b)-start))
 	for _, box := range e.enc.Boxes() {
@@ -229,6 +291,8 @@ func (e *rowEncoder) add(id schemas.RowID, origin int64, encode func([]byte) ([]
 	}
 	r.end = len(e.b)
 	e.rows = append(e.rows, r)
+	e.came.changed++
+	e.came.changedBytes += int64(r.end - start)
 	return nil
 }
 
