@@ -1,5 +1,7 @@
 package modeltest
 
+import "maps"
+
 // restored plays somebody who has an account and goes back to a checkpoint:
 // what we changed since goes back, what others changed stays unless overwritten,
 // and access comes back only where it is asked for.
@@ -73,7 +75,7 @@ func groupsOf(k *known) set {
 func (r *play) restoredSet(key, kind, field string, now *set, want set, held *set, have set) (narrowed bool) {
 	back, theirs := want.minus(*now), now.minus(want, have)
 	stands := now.both(want)
-	*held = stands
+	*held = maps.Clone(stands) // a set of its own: the target's goes on to change
 	if len(back) > 0 {
 		if r.call.allows(kind) {
 			r.widen(key, kind)
