@@ -26,7 +26,7 @@ func newDemo(a *app) *cobra.Command {
 			"them, carries them out and shows what they print, shortened. All is left in the folder --dir,\n" +
 			"and the commands go on working there.\n\n" +
 			"With --keycloak the target is a real Keycloak on PostgreSQL, started and stopped for it: it takes\n" +
-			"longer to write, so there are 2,000 people instead of 10,000 unless --users says otherwise.\n\n" +
+			"longer to write, so there are 2,000 people instead of 4,000 unless --users says otherwise.\n\n" +
 			"--prepare only writes the files that `parallelrun init` does, with the directory, its logins and a key.",
 		Args: exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -47,7 +47,7 @@ func newDemo(a *app) *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&o.Dir, "dir", "demo", "folder to play in; what an earlier demo left there is removed")
-	cmd.Flags().IntVar(&o.Users, "users", 0, "people of the first organization (default 10,000; with --keycloak 2,000)")
+	cmd.Flags().IntVar(&o.Users, "users", 0, "people of the first organization (default 4,000; with --keycloak 2,000)")
 	cmd.Flags().Uint64Var(&o.Seed, "seed", 0, "seed of the generated data")
 	cmd.Flags().BoolVar(&o.Keycloak, "keycloak", false, "migrate into a real Keycloak")
 	cmd.Flags().BoolVar(&prepare, "prepare", false, "only write the files, for trying the commands by hand")

@@ -1,5 +1,5 @@
 // Package demo plays the reference scenario from end to end: a dirty legacy
-// directory of 10,000 people is generated and moves in waves, with a
+// directory of 4,000 people is generated and moves in waves, with a
 // checkpoint before each and a login proof after it, while people edit the
 // target by hand, a mapping goes wrong, a wave is undone, and damage is
 // repaired from a named checkpoint.
@@ -40,7 +40,7 @@ type Reply struct {
 // Options say what is played, and where it is told.
 type Options struct {
 	Dir string
-	// Users of the first organization; zero: 10,000, of a real Keycloak 2,000.
+	// Users of the first organization; zero: 4,000, of a real Keycloak 2,000.
 	Users int
 	Seed  uint64
 	// Keycloak: a real one, not the server inside this program.
@@ -55,7 +55,7 @@ type Options struct {
 
 // Sizes of the demo without --users.
 const (
-	defaultUsers  = 10_000
+	defaultUsers  = 4_000
 	keycloakUsers = 2_000
 )
 
