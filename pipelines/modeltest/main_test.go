@@ -42,7 +42,7 @@ func workDir(t *testing.T) string {
 }
 
 // normal is how many sequences a test run plays.
-const normal, short = 400, 60
+const normal, short = 400, 20
 
 // TestModel plays random sequences on the real code, over a sandbox, and on the
 // model.

@@ -87,7 +87,11 @@ func collect[T any](t testing.TB, seq iter.Seq2[T, error]) []T {
 // written whole: digest, index, scans, look-ups, verification; and its layers
 // tell what changed since.
 func TestLayersReadAsWhole(t *testing.T) {
-	for seed := range uint64(3) {
+	seeds := uint64(3)
+	if testing.Short() {
+		seeds = 1
+	}
+	for seed := range seeds {
 		t.Run(fmt.Sprint("seed=", seed), func(t *testing.T) { layeredHistory(t, rand.New(rand.NewPCG(seed, 5))) })
 	}
 }
