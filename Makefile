@@ -33,7 +33,7 @@ demo-keycloak: build ## the same, with fewer people, into a real Keycloak on Pos
 	bin/parallelrun demo --keycloak
 
 test: ## all tests (or PKG=./load/...), with one real Keycloak for the whole run; counts skips by name
-	go run ./internal/servers/cmd/withkeycloak -optional -- go test -json -timeout 30m $(PKG) | go run ./scripts/testsummary
+	go run ./internal/servers/cmd/withkeycloak -optional -- go test -json -timeout 45m $(PKG) | go run ./scripts/testsummary
 
 race: ## the tests under the race detector, without those that need a Keycloak
 	go test -race -short -json -timeout 60m $$(go list $(PKG) | grep -vE '$(RACE_SKIP)') | go run ./scripts/testsummary -label race
