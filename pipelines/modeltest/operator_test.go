@@ -256,6 +256,11 @@ func (s *sequence) killable(ctx context.Context, p *session, c *call) (*pipeline
 	p.kill.mu.Lock()
 	p.kill.stop = cancel
 	p.kill.mu.Unlock()
+	runs, err := pipelines.RunIDs(ctx, p.Store) // plans among them
+	if err != nil {
+		return nil, err
+	}
+	s.rig.runs = len(runs)
 	return s.begin(ctx, p, c, true)
 }
 
