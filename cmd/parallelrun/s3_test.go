@@ -172,7 +172,7 @@ func TestKilledAtTheBucket(t *testing.T) {
 		t.Run(fmt.Sprintf("write-%d-of-%d", at, total), func(t *testing.T) {
 			s := bucketSite(t, u.template, server, url)
 			cmd := s.command("run", "--apply")
-			n := 0
+			n, process := 0, make(chan *os.Process, 1)
 			proxy.Strike(func(r faultproxy.Request) faultproxy.Fault {
 				if writes(r) {
 					n++
@@ -180,13 +180,13 @@ func TestKilledAtTheBucket(t *testing.T) {
 				if n != at || !writes(r) {
 					return faultproxy.Fault{}
 				}
-				kill := func() { _ = cmd.Process.Kill() }
+				kill := func() { _ = (<-process).Kill() }
 				if k%2 == 0 {
 					return faultproxy.Fault{Before: kill, Drop: true}
 				}
 				return faultproxy.Fault{After: kill, Lose: true}
 			})
-			if r := s.finish(cmd); r.code != -1 {
+			if r := s.finish(cmd, func(p *os.Process) { process <- p }); r.code != -1 {
 				t.Fatalf("was not killed: exit code %d\n%s", r.code, r.stderr)
 			}
 			proxy.Strike(nil)

@@ -135,11 +135,18 @@ func (s *site) run(args ...string) result {
 	return s.finish(s.command(args...))
 }
 
-func (s *site) finish(cmd *exec.Cmd) result {
+// finish runs a command to its end; started are told its process.
+func (s *site) finish(cmd *exec.Cmd, started ...func(*os.Process)) result {
 	s.t.Helper()
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	err := cmd.Run()
+	err := cmd.Start()
+	if err == nil {
+		for _, f := range started {
+			f(cmd.Process)
+		}
+		err = cmd.Wait()
+	}
 	if _, exited := errors.AsType[*exec.ExitError](err); err != nil && !exited {
 		s.t.Fatal(err)
 	}
