@@ -78,7 +78,11 @@ func (p *userPlanner) dropBlockedGroups(ctx context.Context, x *person) error {
 	if len(ok) == len(groups) {
 		return nil
 	}
-	setCell(p.users.shape, x.desired.user, "groups", ok)
+	var now any
+	if x.observed.user != nil {
+		now = cell(p.users.shape, x.observed.user, "groups")
+	}
+	setCell(p.users.shape, x.desired.user, "groups", setCellOf(ok, groups, now))
 	return p.find(ctx, ListConflicts, Finding{Table: schemas.Users, ID: x.id, Key: x.desired.user.Key,
 		Columns: []string{"groups"}, Reason: "one of its groups is in conflict, the user goes without it"})
 }
