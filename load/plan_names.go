@@ -126,15 +126,7 @@ func (p *userPlanner) hinderedUser(ctx context.Context, x *person, why []hindran
 	if err := p.postpone(ctx, schemas.Users, x.desired.user, one.reason); err != nil {
 		return err
 	}
-	for _, d := range append(x.desired.dependents(), p.missing(x)...) {
-		if x.rejected[d.row.ID] && x.desired.has(d.table, d.row.ID) == nil {
-			continue
-		}
-		if err := p.postpone(ctx, d.table, d.row, "its user waits"); err != nil {
-			return err
-		}
-	}
-	return p.standsAsItIs(ctx, x)
+	return p.allStands(ctx, x, func(d dependent) error { return p.postpone(ctx, d.table, d.row, "its user waits") })
 }
 
 // holdBack leaves out the names that another user has still. All else of the

@@ -439,11 +439,17 @@ func (p *userPlanner) conflictUser(ctx context.Context, x *person, reason string
 	if err := p.find(ctx, ListConflicts, f); err != nil {
 		return err
 	}
+	return p.allStands(ctx, x, func(d dependent) error { return p.conflict(ctx, d.table, d.row, "its user is in conflict") })
+}
+
+// allStands leaves what belongs to a user who is left alone: note classes each
+// row.
+func (p *userPlanner) allStands(ctx context.Context, x *person, note func(dependent) error) error {
 	for _, d := range append(x.desired.dependents(), p.missing(x)...) {
 		if x.rejected[d.row.ID] && x.desired.has(d.table, d.row.ID) == nil {
 			continue
 		}
-		if err := p.conflict(ctx, d.table, d.row, "its user is in conflict"); err != nil {
+		if err := note(d); err != nil {
 			return err
 		}
 	}

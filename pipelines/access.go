@@ -182,11 +182,7 @@ var ErrNoAccessDiff = errors.New("its plan has no access diff")
 
 // AccessOf shows a stored plan's access changes, users of the target first.
 func AccessOf(ctx context.Context, s *snapshots.Store, run string, f AccessFilter, show func(load.AccessChange) error) error {
-	rec, err := ReadRecord(ctx, s, run)
-	if err != nil {
-		return err
-	}
-	m, err := load.OpenPlan(ctx, s, rec.ID)
+	rec, m, err := planOf(ctx, s, run)
 	if err != nil {
 		return err
 	}

@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
-	"slices"
-	"strings"
 
 	"github.com/parallelrun/parallelrun/internal/config"
 	"github.com/parallelrun/parallelrun/internal/ui"
@@ -74,19 +72,7 @@ func (r *Runner) aliasesOf(ctx context.Context, rec Record) (*transform.Aliases,
 
 // fileAliasesOf are those of the file that a run was started with.
 func (r *Runner) fileAliasesOf(ctx context.Context, rec Record) (*transform.Aliases, error) {
-	i := slices.IndexFunc(rec.Inputs, func(name string) bool { return strings.HasPrefix(name, aliasesFolder) })
-	if i < 0 {
-		return nil, nil
-	}
-	data, err := r.Store.ReadFile(ctx, runKey(rec.ID, "inputs", rec.Inputs[i]))
-	if err != nil {
-		return nil, fmt.Errorf("aliases as run %s had them: %w", rec.ID, err)
-	}
-	a, err := transform.ParseAliases(strings.TrimPrefix(rec.Inputs[i], aliasesFolder), data)
-	if err != nil {
-		return nil, fmt.Errorf("aliases as run %s had them: %w", rec.ID, err)
-	}
-	return a, nil
+	return inputOf(ctx, r.Store, rec, aliasesFolder, transform.ParseAliases)
 }
 
 // aliasesFolder is where a run keeps its file of aliases.

@@ -58,11 +58,7 @@ func (c OpenConflict) Text(p *ui.Page) {
 // ConflictsOf shows what a run's stored plan leaves to decide, what it withholds
 // first. What only follows from another row's conflict is left out.
 func ConflictsOf(ctx context.Context, s *snapshots.Store, run string, show func(OpenConflict) error) error {
-	rec, err := ReadRecord(ctx, s, run)
-	if err != nil {
-		return err
-	}
-	m, err := load.OpenPlan(ctx, s, rec.ID)
+	_, m, err := planOf(ctx, s, run)
 	if err != nil {
 		return err
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/parallelrun/parallelrun/internal/config"
@@ -44,19 +43,7 @@ func (r *Runner) decisionsOf(ctx context.Context, rec Record) ([]load.Decision, 
 
 // decidedOf are the entries of the file of decisions that a run was started with.
 func (r *Runner) decidedOf(ctx context.Context, rec Record) ([]config.Decision, error) {
-	i := slices.IndexFunc(rec.Inputs, func(name string) bool { return strings.HasPrefix(name, decisionsFolder) })
-	if i < 0 {
-		return nil, nil
-	}
-	data, err := r.Store.ReadFile(ctx, runKey(rec.ID, "inputs", rec.Inputs[i]))
-	if err != nil {
-		return nil, fmt.Errorf("decisions as run %s had them: %w", rec.ID, err)
-	}
-	list, err := config.ParseDecisions(strings.TrimPrefix(rec.Inputs[i], decisionsFolder), data)
-	if err != nil {
-		return nil, fmt.Errorf("decisions as run %s had them: %w", rec.ID, err)
-	}
-	return list, nil
+	return inputOf(ctx, r.Store, rec, decisionsFolder, config.ParseDecisions)
 }
 
 // withRows finds the rows that decisions are about. People may write the keys that legacy

@@ -34,11 +34,7 @@ func Listed(ctx context.Context, s *snapshots.Store, run string, lists []string,
 			return ui.Refusef("known: "+strings.Join(load.Lists, ", "), "no plan has a list %q", list)
 		}
 	}
-	rec, err := ReadRecord(ctx, s, run)
-	if err != nil {
-		return err
-	}
-	m, err := load.OpenPlan(ctx, s, rec.ID)
+	_, m, err := planOf(ctx, s, run)
 	if err != nil {
 		return err
 	}

@@ -148,3 +148,13 @@ func OwnershipOf(m config.Migration) load.Ownership {
 	}
 	return out
 }
+
+// planOf opens the stored plan of a run.
+func planOf(ctx context.Context, s *snapshots.Store, run string) (Record, *load.Manifest, error) {
+	rec, err := ReadRecord(ctx, s, run)
+	if err != nil {
+		return rec, nil, err
+	}
+	m, err := load.OpenPlan(ctx, s, rec.ID)
+	return rec, m, err
+}

@@ -58,6 +58,23 @@ type Input struct {
 	Data []byte
 }
 
+// inputOf reads the file that a run keeps in a folder of its inputs, and parses
+// it; nothing where it was started without one.
+func inputOf[T any](ctx context.Context, f Files, rec Record, folder string, parse func(file string, data []byte) (T, error)) (out T, err error) {
+	i := slices.IndexFunc(rec.Inputs, func(name string) bool { return strings.HasPrefix(name, folder) })
+	if i < 0 {
+		return out, nil
+	}
+	data, err := f.ReadFile(ctx, runKey(rec.ID, "inputs", rec.Inputs[i]))
+	if err == nil {
+		out, err = parse(strings.TrimPrefix(rec.Inputs[i], folder), data)
+	}
+	if err != nil {
+		return out, fmt.Errorf("%s as run %s had them: %w", strings.TrimSuffix(folder, "/"), rec.ID, err)
+	}
+	return out, nil
+}
+
 func runKey(id string, elem ...string) string {
 	return path.Join(append([]string{"runs", id}, elem...)...)
 }

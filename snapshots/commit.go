@@ -131,7 +131,7 @@ func (t *attemptToCommit) settle(ctx context.Context, err error) (ours bool, _ e
 			err = errors.Join(err, readErr)
 		}
 		hopeless := errors.Is(err, ErrBroken) || !t.doubt && tries >= plainTries
-		if hopeless || !sleep(ctx, pause) {
+		if hopeless || !Sleep(ctx, pause) {
 			return false, err
 		}
 		pause = min(2*pause, 2*time.Second)
@@ -147,16 +147,4 @@ func (t *attemptToCommit) settle(ctx context.Context, err error) (ours bool, _ e
 func inDoubt(err error) bool {
 	return errors.Is(err, ErrExists) || errors.Is(err, ErrUnknownOutcome) || errors.Is(err, ErrBroken) ||
 		errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
-}
-
-// sleep waits, and says whether it slept to the end.
-func sleep(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }

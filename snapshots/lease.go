@@ -145,7 +145,7 @@ func (s *Store) mayTake(ctx context.Context, target string, last LeaseInfo, o Le
 // watch looks for a renewal after number n, for one TTL.
 func (s *Store) watch(ctx context.Context, session string, n uint64, ttl time.Duration) (renewal, error) {
 	for range renewals {
-		if !sleep(ctx, ttl/renewals) {
+		if !Sleep(ctx, ttl/renewals) {
 			return renewal{}, fmt.Errorf("wait for the last holder's lease to run out: %w", ctx.Err())
 		}
 		r, err := s.lastRenewal(ctx, session, n)
@@ -269,7 +269,7 @@ func (l *Lease) Close() {
 // keep renews until it is stopped or the lease is lost.
 func (l *Lease) keep(ctx context.Context) {
 	defer close(l.done)
-	for sleep(ctx, l.ttl/renewals) {
+	for Sleep(ctx, l.ttl/renewals) {
 		if l.Check() != nil {
 			return
 		}

@@ -79,7 +79,7 @@ func createInsisting(ctx context.Context, b Backend, key string, body io.ReadSee
 			}
 			err = fmt.Errorf("refused as there already, and not there: %w", statErr)
 		}
-		if err == nil || !again || tries == putTries || !sleep(ctx, pause) {
+		if err == nil || !again || tries == putTries || !Sleep(ctx, pause) {
 			return 0, err
 		}
 		pause *= 2

@@ -43,14 +43,7 @@ func (r *play) restored(key string, want *person, have *known) {
 	}
 	narrowed = r.restoredSet(key, "roles", "realm_roles", &a.roles, want.roles, &next.roles, rolesOf(have)) || narrowed
 	narrowed = r.restoredSet(key, "groups", "groups", &a.groups, want.groups, &next.groups, groupsOf(have)) || narrowed
-	switch {
-	case len(a.person.differs(before)) > 0:
-		r.class("updated")
-	case narrowed:
-		r.class("conflict")
-	default:
-		r.class("unchanged")
-	}
+	r.mergedClass(a, before, narrowed)
 	next.places = r.link(key, want.places, placesOf(have))
 	next.pw = r.password(key, want.pw, passwordOf(have))
 	r.base[key] = next

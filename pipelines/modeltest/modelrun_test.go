@@ -239,6 +239,14 @@ func (r *play) merged(key string, want *person, have *known) {
 	next := &known{*want.clone(), have != nil && have.created}
 	next.title = a.title // Keymate's
 	next.born = a.born
+	r.mergedClass(a, before, narrowed)
+	next.places = r.link(key, want.places, placesOf(have))
+	next.pw = r.password(key, want.pw, passwordOf(have))
+	r.base[key] = next
+}
+
+// mergedClass counts somebody who has an account.
+func (r *play) mergedClass(a *account, before *person, narrowed bool) {
 	switch {
 	case len(a.person.differs(before)) > 0:
 		r.class("updated")
@@ -247,9 +255,6 @@ func (r *play) merged(key string, want *person, have *known) {
 	default:
 		r.class("unchanged")
 	}
-	next.places = r.link(key, want.places, placesOf(have))
-	next.pw = r.password(key, want.pw, passwordOf(have))
-	r.base[key] = next
 }
 
 func placesOf(k *known) set {

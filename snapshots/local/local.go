@@ -204,7 +204,7 @@ func (b *Backend) writeTmp(ctx context.Context, body io.ReadSeeker) (name string
 	if err != nil {
 		return "", err
 	}
-	if _, err := io.Copy(f, ctxReader{ctx, body}); err != nil {
+	if _, err := io.Copy(f, snapshots.Copying(ctx, body)); err != nil {
 		return name, errors.Join(err, f.Close())
 	}
 	if err := b.sync(f); err != nil {
@@ -341,16 +341,3 @@ type object struct {
 }
 
 func (o *object) Size() int64 { return o.size }
-
-// ctxReader stops a copy soon after its context ends.
-type ctxReader struct {
-	ctx context.Context
-	r   io.Reader
-}
-
-func (r ctxReader) Read(p []byte) (int, error) {
-	if err := r.ctx.Err(); err != nil {
-		return 0, err
-	}
-	return r.r.Read(p)
-}

@@ -50,7 +50,7 @@ func (b *Backend) sendOnce(ctx context.Context, key string, body io.ReadSeeker, 
 	pause := 100 * time.Millisecond
 	for tries := 1; ; tries++ {
 		err := b.send(ctx, key, body, m)
-		if err == nil || !errors.Is(err, ErrUnreachable) || tries == sendTries || !sleep(ctx, pause) {
+		if err == nil || !errors.Is(err, ErrUnreachable) || tries == sendTries || !snapshots.Sleep(ctx, pause) {
 			return err
 		}
 		if _, err := body.Seek(0, io.SeekStart); err != nil {
@@ -86,7 +86,7 @@ func measure(ctx context.Context, body io.ReadSeeker) (m measured, err error) {
 		return m, err
 	}
 	h := sha256.New()
-	if m.size, err = io.Copy(h, ctxReader{ctx, body}); err != nil {
+	if m.size, err = io.Copy(h, snapshots.Copying(ctx, body)); err != nil {
 		return m, err
 	}
 	h.Sum(m.sum[:0])
@@ -131,17 +131,4 @@ func signs(m measured) func(*s3.Options) {
 				return next.HandleFinalize(v4.SetPayloadHash(ctx, hex.EncodeToString(m.sum[:])), in)
 			}), middleware.Before)
 	})
-}
-
-// ctxReader stops a copy soon after its context ends.
-type ctxReader struct {
-	ctx context.Context
-	r   io.Reader
-}
-
-func (r ctxReader) Read(p []byte) (int, error) {
-	if err := r.ctx.Err(); err != nil {
-		return 0, err
-	}
-	return r.r.Read(p)
 }

@@ -151,7 +151,7 @@ func (b *Backend) insisting(ctx context.Context, key string, read func(context.C
 			return fmt.Errorf("read %s: %w", b.name(key), ctx.Err())
 		case judged(err):
 			return err
-		case tries == readTries || !sleep(ctx, pause):
+		case tries == readTries || !snapshots.Sleep(ctx, pause):
 			return &Error{Op: "read", Object: b.name(key), Message: "the bytes broke off: " + oneLine(innermost(err)), Err: ErrUnreachable, hint: "is the network up?"}
 		}
 		pause = min(2*pause, 2*time.Second)
@@ -177,17 +177,6 @@ func judged(err error) bool {
 	}
 	_, ok := errors.AsType[*snapshots.CorruptError](err)
 	return ok
-}
-
-func sleep(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }
 
 // ReadAt reads straight into p, large reads in several requests at once.

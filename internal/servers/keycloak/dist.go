@@ -40,7 +40,7 @@ func Distribution(ctx context.Context) (string, error) {
 	if built(home) {
 		return home, nil
 	}
-	unlock, err := lock(home + ".lock")
+	unlock, err := servers.Lock(home + ".lock")
 	if err != nil {
 		return "", err
 	}
@@ -135,25 +135,6 @@ func javaProgram() (string, error) {
 		return "", &servers.Unavailable{Missing: "java", Hint: "Keycloak " + Version + " runs on Java 17, 21 or 25; Debian: apt-get install openjdk-17-jre-headless", Cause: err}
 	}
 	return p, nil
-}
-
-// lock takes an exclusive lock on a file, which the kernel releases when the process ends.
-func lock(path string) (unlock func(), err error) {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o644)
-	if err != nil {
-		return nil, fmt.Errorf("open the lock of the Keycloak cache: %w", err)
-	}
-	for {
-		err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX)
-		if !errors.Is(err, syscall.EINTR) {
-			break
-		}
-	}
-	if err != nil {
-		f.Close()
-		return nil, fmt.Errorf("lock %s: %w", path, err)
-	}
-	return func() { f.Close() }, nil
 }
 
 // unzip unpacks an archive, keeping the executable bit. os.Root refuses names that lead out of the folder.

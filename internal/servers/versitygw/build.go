@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"syscall"
 
 	"github.com/parallelrun/parallelrun/internal/servers"
 )
@@ -34,7 +33,7 @@ func Program(ctx context.Context) (string, error) {
 	if built(path) {
 		return path, nil
 	}
-	unlock, err := lock(path + ".lock")
+	unlock, err := servers.Lock(path + ".lock")
 	if err != nil {
 		return "", err
 	}
@@ -69,25 +68,6 @@ func build(ctx context.Context, dir, path string) (err error) {
 			Cause: fmt.Errorf("%w: %s", err, lastBytes(out, 1<<10))}
 	}
 	return os.Rename(filepath.Join(tmp, "versitygw"), path)
-}
-
-// lock takes an exclusive lock on a file, which the kernel releases when the process ends.
-func lock(path string) (unlock func(), err error) {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o644)
-	if err != nil {
-		return nil, fmt.Errorf("open the lock of the versitygw cache: %w", err)
-	}
-	for {
-		err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX)
-		if !errors.Is(err, syscall.EINTR) {
-			break
-		}
-	}
-	if err != nil {
-		f.Close()
-		return nil, fmt.Errorf("lock %s: %w", path, err)
-	}
-	return func() { f.Close() }, nil
 }
 
 func lastBytes(b []byte, n int) []byte {
