@@ -109,9 +109,9 @@ func wantScenario(t *testing.T, sum *demo.Summary, gen legacygen.Config) {
 		t.Errorf("brakes: %+v", sum.Brakes)
 	}
 	got := []any{sum.Target, sum.Kept, sum.Undecided, sum.BroughtBack, sum.Damaged, sum.Withheld, sum.Restored, sum.Drifts}
-	all := demo.Damage{Users: 8, Memberships: 3}
+	all := demo.Damage{Users: 40, Memberships: 3}
 	drifts := [][]pipelines.TableDrift{{{Table: schemas.Memberships, Deleted: 3}}, nil}
-	if diff := cmp.Diff([]any{"sandbox", int64(1), int64(1), int64(1), all, int64(3), all, drifts}, got); diff != "" {
+	if diff := cmp.Diff([]any{"sandbox", int64(2), int64(2), int64(2), all, int64(3), all, drifts}, got); diff != "" {
 		t.Errorf("target, edits by hand, damage and repair (-want +got):\n%s", diff)
 	}
 	codes := map[int]int{}

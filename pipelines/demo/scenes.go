@@ -83,7 +83,7 @@ func (p *play) pilot(ctx context.Context) error {
 func (p *play) waveB(ctx context.Context) error { return p.moves(ctx, "B", wave, "--wave", "B") }
 
 // edited is how many people are edited by hand in each way.
-func (p *play) edited() int { return min(20, max(1, p.users()/500)) }
+func (p *play) edited() int { return min(20, max(1, p.users()/200)) }
 
 func (p *play) editedMeanwhile(ctx context.Context) error {
 	n := p.edited()
@@ -183,7 +183,7 @@ func (p *play) theRest(ctx context.Context) error {
 // What the script does to the target.
 const removedMemberships = 3
 
-func (p *play) damaged() int { return min(200, p.users()/50) }
+func (p *play) damaged() int { return min(200, p.users()/10) }
 
 const goodState = "all-moved"
 
