@@ -1,6 +1,8 @@
 package sandbox
 
 import (
+	"bytes"
+	"io"
 	"maps"
 	"net/http"
 	"strconv"
@@ -43,6 +45,13 @@ func Nth(from, to int64, match func(*http.Request) bool, fault Fault) func(*http
 
 func (s *Server) serveFaulty(w http.ResponseWriter, r *http.Request, f Fault) {
 	if f.Delay > 0 {
+		// The server only looks whether a client is still there once the body
+		// is read to its end.
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			panic(http.ErrAbortHandler)
+		}
+		r.Body = io.NopCloser(bytes.NewReader(body))
 		select {
 		case <-time.After(f.Delay):
 		case <-r.Context().Done():

@@ -345,7 +345,20 @@ func TestFaults(t *testing.T) {
 	if string(b) != "3" { // the lost reply's user is there
 		t.Errorf("count %s, want 3", b)
 	}
+	dropped := make(chan struct{})
+	f.s.SetFault(func(r *http.Request) sandbox.Fault {
+		go func() { <-r.Context().Done(); close(dropped) }()
+		return sandbox.Fault{Delay: time.Minute}
+	})
+	client.Timeout = 50 * time.Millisecond // and the client is gone
+	if _, err := send("POST", "/partialImport", batch(3, 4)); err == nil {
+		t.Error("a request that is held was answered")
+	}
+	<-dropped
 	f.s.SetFault(nil)
+	if got := f.must(200, "GET", "/users/count", ""); got != "3" {
+		t.Errorf("count %s, want 3: the request of a client that is gone was carried out", got)
+	}
 	f.s.Close()
 }
 
