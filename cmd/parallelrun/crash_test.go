@@ -376,23 +376,18 @@ func TestInterrupted(t *testing.T) {
 	t.Parallel()
 	u := newUninterrupted(t)
 	s := newSite(t, u.template)
-	cmd := s.command("run", "--apply")
-	var stderr strings.Builder
-	cmd.Stderr = &stderr
+	cmd, process := s.command("run", "--apply"), make(chan *os.Process, 1)
 	var members atomic.Int64
 	s.server.SetFault(func(r *http.Request) sandbox.Fault {
 		if writes(http.MethodPost, "/members")(r) && members.Add(1) == 20 {
-			_ = cmd.Process.Signal(os.Interrupt)
+			_ = (<-process).Signal(os.Interrupt)
 		}
 		return sandbox.Fault{Delay: time.Millisecond}
 	})
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	_ = cmd.Wait()
+	r := s.finish(cmd, func(p *os.Process) { process <- p })
 	s.server.SetFault(nil)
-	if code := cmd.ProcessState.ExitCode(); code != 1 || !strings.Contains(stderr.String(), "parallelrun resume") {
-		t.Fatalf("exit code %d\n%s", code, stderr.String())
+	if r.code != 1 || !strings.Contains(r.stderr, "parallelrun resume") {
+		t.Fatalf("exit code %d\n%s", r.code, r.stderr)
 	}
 	s.must("resume")
 	s.wantAs(u)
