@@ -12,7 +12,13 @@ import (
 // create it gives back what somebody took away: it is in base, or the plan is
 // a restore to a target that was loaded before, not into an empty one.
 func (p *planner) recreates(base *schemas.Row) bool {
-	return base != nil || p.in.Options.Restore != nil && p.in.Base.Rows(schemas.Users)+p.in.Base.Rows(schemas.Organizations) > 0
+	return base != nil || p.in.Options.Restore != nil && p.wasLoaded()
+}
+
+// wasLoaded says that something is confirmed to stand in the target, be it a
+// group that a restore left alone.
+func (p *planner) wasLoaded() bool {
+	return p.in.Base.Rows(schemas.Users)+p.in.Base.Rows(schemas.Organizations)+p.in.Base.Rows(schemas.Groups) > 0
 }
 
 // deletesCreated says that a user who is not in the checkpoint is to be deleted:
