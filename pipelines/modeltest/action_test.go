@@ -83,14 +83,17 @@ var byName = func() map[string]kind {
 // draw chooses the next action.
 func (s *sequence) draw(rnd *rand.Rand) action {
 	all := kinds()
+	if s.weights == nil {
+		s.weights = favour(all, rnd)
+	}
 	total := 0
-	for _, k := range all {
-		total += k.weight
+	for _, w := range s.weights {
+		total += w
 	}
 	for {
 		n := rnd.IntN(total)
-		for _, k := range all {
-			if n -= k.weight; n >= 0 {
+		for i, k := range all {
+			if n -= s.weights[i]; n >= 0 {
 				continue
 			}
 			if a, ok := k.draw(s, rnd); ok {
@@ -100,6 +103,19 @@ func (s *sequence) draw(rnd *rand.Rand) action {
 			break
 		}
 	}
+}
+
+// favour draws what a sequence is about: some kinds happen much more often in
+// it than in others, so that they meet each other and themselves.
+func favour(all []kind, rnd *rand.Rand) []int {
+	out := make([]int, len(all))
+	for i, k := range all {
+		out[i] = k.weight
+		if rnd.IntN(5) == 0 {
+			out[i] *= 6
+		}
+	}
+	return out
 }
 
 // pick chooses one of the names, false where there is none.

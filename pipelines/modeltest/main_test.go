@@ -108,7 +108,7 @@ func playSeed(ctx context.Context, seed uint64, dir string, fresh func(context.C
 				return err
 			}
 		}
-		for range 6 + rnd.IntN(10) {
+		for range 6 + rnd.IntN(12) {
 			if err := out.step(ctx, s, s.draw(rnd)); err != nil {
 				return err
 			}

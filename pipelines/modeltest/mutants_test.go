@@ -3,11 +3,13 @@ package modeltest
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"io/fs"
 	"maps"
 	"os"
 	"os/exec"
@@ -19,8 +21,8 @@ import (
 )
 
 var (
-	playMutants = flag.Bool("mutants", false, "play the model on every mutant")
-	oneMutant   = flag.String("mutant", "", "play this mutant only")
+	playMutants = flag.Bool("mutants", false, "seek a seed that catches each mutant, and keep it")
+	oneMutant   = flag.String("mutant", "", "seek one that catches this mutant only")
 )
 
 // mutantEnv names the mutant that a process plays.
@@ -156,30 +158,81 @@ func TestMutantsStand(t *testing.T) {
 }
 
 // caught finds what the model says of a fault.
-var caught = regexp.MustCompile(`(?s)seed \d+: at action \d+, .{0,300}`)
+var caught = regexp.MustCompile(`(?s)seed (\d+): at action \d+, .{0,300}`)
 
-// TestMutants plays the model on every mutant, and wants it to fail.
+// seedsFile holds, for each mutant, a seed whose sequence catches it.
+const seedsFile = "testdata/mutantseeds.txt"
+
+// TestMutants wants the model to fail on every mutant: at the seed that caught
+// it before, where the model agrees with the code as it is, or, with -mutants,
+// at any seed that is found, which is then kept.
 func TestMutants(t *testing.T) {
-	if !*playMutants && *oneMutant == "" { // not skipped: it is no part of a test run
-		t.Log("compiles the program anew and plays for minutes: make mutants")
-		return
+	if testing.Short() {
+		t.Skip("compiles the program anew")
 	}
+	seeds := readSeeds(t)
 	program := buildMutants(t)
-	if out, err := playMutant(t, program, "none", 20); err != nil {
-		t.Fatalf("without a mutant the model fails: %v\n%s", err, out)
-	}
 	for _, m := range mutants {
 		if *oneMutant != "" && m.name != *oneMutant {
 			continue
 		}
 		t.Run(strings.ReplaceAll(m.name, " ", "-"), func(t *testing.T) {
-			out, _ := playMutant(t, program, m.name, max(*sequences, 1000))
-			found := caught.Find(out)
-			if found == nil {
-				t.Fatalf("the model does not find it:\n%s", out)
+			if *playMutants || *oneMutant != "" {
+				seeds[m.name] = seek(t, program, m)
 			}
-			t.Logf("%s: %s", m.file, found)
+			seed, known := seeds[m.name]
+			if !known {
+				t.Fatal("no seed is known that catches it: make mutants")
+			}
+			if out, err := playMutant(t, program, "none", "-seed="+seed); err != nil {
+				t.Fatalf("seed %s fails without the mutant too: %v\n%s", seed, err, out)
+			}
+			if out, _ := playMutant(t, program, m.name, "-seed="+seed); !caught.Match(out) {
+				t.Fatalf("seed %s does not catch it any more; after a change of the sequences: make mutants\n%s", seed, out)
+			}
 		})
+	}
+	if *playMutants || *oneMutant != "" {
+		writeSeeds(t, seeds)
+	}
+}
+
+// seek plays the model on a mutant until it fails.
+func seek(t *testing.T, program string, m mutant) string {
+	t.Helper()
+	out, _ := playMutant(t, program, m.name, fmt.Sprintf("-sequences=%d", max(*sequences, 1000)), fmt.Sprintf("-from=%d", *firstSeed))
+	found := caught.FindSubmatch(out)
+	if found == nil {
+		t.Fatalf("the model does not find it:\n%s", out)
+	}
+	t.Logf("%s: %s", m.file, found[0])
+	return string(found[1])
+}
+
+func readSeeds(t *testing.T) map[string]string {
+	t.Helper()
+	data, err := os.ReadFile(seedsFile)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		t.Fatal(err)
+	}
+	seeds := map[string]string{}
+	for line := range strings.Lines(string(data)) {
+		seed, name, _ := strings.Cut(strings.TrimSuffix(line, "\n"), "\t")
+		seeds[name] = seed
+	}
+	return seeds
+}
+
+func writeSeeds(t *testing.T, seeds map[string]string) {
+	t.Helper()
+	var b strings.Builder
+	for _, m := range mutants {
+		if seed := seeds[m.name]; seed != "" {
+			fmt.Fprintf(&b, "%s\t%s\n", seed, m.name)
+		}
+	}
+	if err := os.WriteFile(seedsFile, []byte(b.String()), 0o644); err != nil {
+		t.Fatal(err)
 	}
 }
 
@@ -219,9 +272,10 @@ func buildMutants(t *testing.T) string {
 }
 
 // playMutant runs the model in a process that plays one mutant.
-func playMutant(t *testing.T, program, mutant string, n int) ([]byte, error) {
+func playMutant(t *testing.T, program, mutant string, args ...string) ([]byte, error) {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), program, "-test.run=^TestModel$", "-test.timeout=60m", "-shrink=false", fmt.Sprintf("-sequences=%d", n))
+	args = append([]string{"-test.run=^TestModel$", "-test.timeout=60m", "-shrink=false"}, args...)
+	cmd := exec.CommandContext(t.Context(), program, args...)
 	cmd.Env = append(os.Environ(), mutantEnv+"="+mutant)
 	return cmd.CombinedOutput()
 }

@@ -84,6 +84,10 @@ func (v *watcher) account(key string, was, is *account) {
 			if s.word == "links" && partOf(name, was.places) {
 				continue // of the organization it was before, by one of its departments
 			}
+			if s.word == "links" && !wants && want != nil { // half way into a department
+				into := want.places.within(name)
+				wants, knew = len(into) > 0, have != nil && len(into.minus(have.places)) == 0
+			}
 			if !given(s.word, wants, knew) {
 				v.says("%s gained %s, and nobody gave it", key, name)
 			}
@@ -97,13 +101,17 @@ func (v *watcher) account(key string, was, is *account) {
 	}
 }
 
-func partOf(org string, places set) bool {
-	for p := range places {
+func partOf(org string, places set) bool { return len(places.within(org)) > 0 }
+
+// within are the places that belong to an organization.
+func (s set) within(org string) set {
+	out := set{}
+	for p := range s {
 		if organizationOf(p) == org {
-			return true
+			out.add(p)
 		}
 	}
-	return false
+	return out
 }
 
 // doubles says that nobody has two accounts, by what tells people apart.

@@ -35,14 +35,17 @@ func drawAllow(rnd *rand.Rand) []string {
 
 func drawRun(s *sequence, rnd *rand.Rand) (action, bool) {
 	c := &call{Allow: drawAllow(rnd)}
-	switch rnd.IntN(6) {
-	case 0:
+	again, _ := pick(rnd, slices.Sorted(maps.Keys(s.model.first))) // a wave that was loaded before
+	switch n := rnd.IntN(7); {
+	case n == 6 && again != "":
+		c.Waves = []string{again}
+	case n == 0:
 		c.Waves = []string{"first"}
-	case 1:
+	case n == 1:
 		c.Waves = []string{"second"}
-	case 2:
+	case n == 2:
 		c.Sweep = true
-	case 3: // those who have moved
+	case n == 3: // those who have moved
 	default:
 		c.Everyone = true
 	}

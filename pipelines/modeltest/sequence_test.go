@@ -14,6 +14,9 @@ type sequence struct {
 	model *model
 	rig   *rig
 	log   []string
+	// weights of the kinds of actions in this sequence; nil before the first is
+	// drawn.
+	weights []int
 }
 
 func newSequence(ctx context.Context, r *realm, dir string) (*sequence, error) {
