@@ -30,7 +30,7 @@ type rig struct {
 	dir    string
 	// requests and commits are how many the last run needed, for kills to come.
 	requests, commits int
-	runs              int // of this store that came to their end or were given up
+	runs              []string // of this store, before the run that is played
 }
 
 // storeSeed is a store with keys and nothing else in it, made once: to wrap keys

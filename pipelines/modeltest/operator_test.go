@@ -259,15 +259,14 @@ func (s *sequence) killable(ctx context.Context, p *session, c *call) (*pipeline
 	p.kill.mu.Lock()
 	p.kill.stop = cancel
 	p.kill.mu.Unlock()
-	runs, err := pipelines.RunIDs(ctx, p.Store) // plans among them
-	if err != nil {
+	var err error
+	if s.rig.runs, err = pipelines.RunIDs(ctx, p.Store); err != nil { // plans among them
 		return nil, err
 	}
-	s.rig.runs = len(runs)
 	return s.begin(ctx, p, c, true)
 }
 
-// resume goes on with the newest run, or begins it if it was killed before there
+// resume goes on with the killed run, or begins it if it was killed before there
 // was one.
 func (s *sequence) resume(ctx context.Context, a action, c *call) (*session, *pipelines.Outcome, error) {
 	p, err := s.rig.open(ctx, nil)
@@ -286,11 +285,12 @@ func (s *sequence) resume(ctx context.Context, a action, c *call) (*session, *pi
 	if err != nil {
 		return p, nil, err
 	}
-	if len(runs) <= s.rig.runs {
+	runs = slices.DeleteFunc(runs, func(id string) bool { return slices.Contains(s.rig.runs, id) })
+	if len(runs) == 0 {
 		out, err := s.begin(ctx, p, c, true)
 		return p, out, err
 	}
-	out, err := p.Resume(ctx, runs[len(runs)-1], pipelines.RunOptions{Apply: true, OverrideBrake: "the model has no brake"})
+	out, err := p.Resume(ctx, runs[0], pipelines.RunOptions{Apply: true, OverrideBrake: "the model has no brake"})
 	return p, out, err
 }
 
@@ -308,7 +308,6 @@ func (s *sequence) took(next *model, c *call, out *pipelines.Outcome) {
 	}
 	next.loaded = true
 	s.model = next
-	s.rig.runs++
 }
 
 // abandoned takes in what a killed run left behind that nobody resumes: the
@@ -361,11 +360,7 @@ func (s *sequence) abandoned(ctx context.Context, a action, c *call, before *see
 		m.base, m.baseUnits, m.loaded = next.base, next.baseUnits, true
 	}
 	m.units, m.unitIDs = after.units, after.unitIDs
-	if m.wave, err = s.assigned(ctx, p); err != nil {
-		return err
-	}
-	runs, err := pipelines.RunIDs(ctx, p.Store)
-	s.rig.runs = len(runs)
+	m.wave, err = s.assigned(ctx, p)
 	return err
 }
 
