@@ -90,6 +90,9 @@ func (s *sequence) draw(rnd *rand.Rand) action {
 	for _, w := range s.weights {
 		total += w
 	}
+	if k, ok := s.meanwhile(all, rnd); ok {
+		return k
+	}
 	for {
 		n := rnd.IntN(total)
 		for i, k := range all {
@@ -103,6 +106,22 @@ func (s *sequence) draw(rnd *rand.Rand) action {
 			break
 		}
 	}
+}
+
+// takings are edits of the target that take something away.
+var takings = []string{"target: role", "target: group", "target: expel", "target: switch"}
+
+// meanwhile draws, half of the time, what somebody takes away in the target
+// after a run was given up: of accounts that may not be in base.
+func (s *sequence) meanwhile(all []kind, rnd *rand.Rand) (action, bool) {
+	if !s.givenUp || rnd.IntN(2) == 0 {
+		return action{}, false
+	}
+	name, _ := pick(rnd, takings)
+	k := all[slices.IndexFunc(all, func(k kind) bool { return k.name == name })]
+	a, ok := k.draw(s, rnd)
+	a.Kind = k.name
+	return a, ok
 }
 
 // favour draws what a sequence is about: some kinds happen much more often in

@@ -194,6 +194,7 @@ func playCall(ctx context.Context, s *sequence, a action) (bool, error) {
 	}
 	out, err := s.killable(ctx, p, c)
 	s.rig.note(p.kill)
+	s.givenUp = p.kill.died() && a.Kill.Abandon
 	switch {
 	case !p.kill.died() && err != nil:
 		return true, err

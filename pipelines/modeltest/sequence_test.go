@@ -17,6 +17,7 @@ type sequence struct {
 	// weights of the kinds of actions in this sequence; nil before the first is
 	// drawn.
 	weights []int
+	givenUp bool // the last run was killed and not resumed
 }
 
 func newSequence(ctx context.Context, r *realm, dir string) (*sequence, error) {
