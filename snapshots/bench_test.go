@@ -9,35 +9,45 @@ import (
 	"github.com/parallelrun/parallelrun/snapshots/local"
 )
 
-// go test ./snapshots -run '^$' -bench DiffIndex -benchtime 20x
+// The counts of two whole snapshots, from their indexes.
+//
+//	go test ./snapshots -run '^$' -bench DiffIndex -benchtime 20x
 func BenchmarkDiffIndex(b *testing.B) {
-	const rows, changed = 100_000, 1000
+	const rows, changed = 300_000, 3000
 	old, now := benchSnapshots(b, rows, changed)
-	b.ReportAllocs()
-	for b.Loop() {
-		st, err := snapshots.DiffStat(b.Context(), old, now, snapshots.DiffOptions{IndexOnly: true})
-		if err != nil || st.Changed() != changed {
-			b.Fatalf("%d changes, %v", st.Changed(), err)
-		}
-	}
-	b.ReportMetric(float64(rows)*float64(b.N)/b.Elapsed().Seconds(), "rows/s")
-}
-
-// go test ./snapshots -run '^$' -bench Diff/ -benchtime 3x
-func BenchmarkDiff(b *testing.B) {
-	const rows = 100_000
-	for _, changed := range []int{0, 100, rows / 100, rows / 2} {
-		b.Run(fmt.Sprintf("rows=%d/changed=%d", rows, changed), func(b *testing.B) {
-			old, now := benchSnapshots(b, rows, changed)
+	for _, workers := range []int{1, 2} {
+		b.Run(fmt.Sprintf("workers=%d", workers), func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				st, err := snapshots.DiffStat(b.Context(), old, now, snapshots.DiffOptions{})
-				if err != nil || st.Changed() != int64(changed) {
+				st, err := snapshots.DiffStat(b.Context(), old, now, snapshots.DiffOptions{IndexOnly: true, Workers: workers})
+				if err != nil || st.Changed() != changed {
 					b.Fatalf("%d changes, %v", st.Changed(), err)
 				}
 			}
 			b.ReportMetric(float64(rows)*float64(b.N)/b.Elapsed().Seconds(), "rows/s")
 		})
+	}
+}
+
+// The changed rows with their fields.
+//
+//	go test ./snapshots -run '^$' -bench Diff/ -benchtime 3x
+func BenchmarkDiff(b *testing.B) {
+	const rows = 100_000
+	for _, changed := range []int{0, 100, rows / 100, rows / 2} {
+		old, now := benchSnapshots(b, rows, changed)
+		for _, workers := range []int{1, 2} {
+			b.Run(fmt.Sprintf("rows=%d/changed=%d/workers=%d", rows, changed, workers), func(b *testing.B) {
+				b.ReportAllocs()
+				for b.Loop() {
+					st, err := snapshots.DiffStat(b.Context(), old, now, snapshots.DiffOptions{Workers: workers})
+					if err != nil || st.Changed() != int64(changed) {
+						b.Fatalf("%d changes, %v", st.Changed(), err)
+					}
+				}
+				b.ReportMetric(float64(rows)*float64(b.N)/b.Elapsed().Seconds(), "rows/s")
+			})
+		}
 	}
 }
 

@@ -24,6 +24,22 @@ type DiffOptions struct {
 	IndexOnly bool
 	// Stat, if set, is filled while the changes are read.
 	Stat *Stat
+	// Where, if set, says which changes to yield and count; it is called by
+	// several goroutines at once, with Old and New set. Not with IndexOnly.
+	Where func(RowChange) (bool, error)
+	// Rows asks for the rows themselves, with all their columns: RowChange.Old and
+	// New.
+	Rows bool
+	// Workers is how many ranges of ids are compared at once, zero means one, as
+	// far as Memory (zero: 256 MiB) allows. The changes and their order are the
+	// same with any number.
+	Workers int
+	Memory  int64
+
+	// keys compares legacy keys though Columns are given.
+	keys bool
+	// rangeRows is about how many rows a range has; zero means the default.
+	rangeRows int64
 }
 
 // ChangeKind is what happened to a row from a to b.
@@ -45,6 +61,11 @@ type RowChange struct {
 	// Fields that differ, in the order of b's columns; for inserts and deletes
 	// all that are not null.
 	Fields []FieldChange
+	// Old and New are the rows of a and b as they are stored, where
+	// DiffOptions.Rows asks for them; nil for a row that is not there. They align
+	// with the columns of their own side's table, large values are in Row.Large,
+	// and secrets are sealed: they are for comparing, never for showing.
+	Old, New *parts.StoredRow
 }
 
 // FieldChange is one field that differs. Values have the Go types of
@@ -65,6 +86,8 @@ type Stat struct{ Tables []TableStat }
 type TableStat struct {
 	Table                                 string
 	Inserted, Updated, Deleted, Unchanged int64
+	// Left is how many rows differ and were left out by DiffOptions.Where.
+	Left int64
 	// Columns counts, over the updated rows, how often each column changed.
 	Columns []ColumnStat
 	// OnlyIn is "a" or "b" when the other side has no such table.
@@ -79,8 +102,15 @@ type ColumnStat struct {
 	Changed int64
 }
 
-// NotCompared is a column that was left out of the comparison.
-type NotCompared struct{ Column, Why string }
+// NotCompared is a column that could not be compared: the other side does not
+// have it, or as another type.
+type NotCompared struct {
+	Column, Why string
+	Old, New    schemas.Type // in a and b, zero where it is not there
+}
+
+// SchemaChanged says whether the tables have other columns, or one is not there.
+func (t TableStat) SchemaChanged() bool { return t.OnlyIn != "" || len(t.NotCompared) > 0 }
 
 // Changed is how many rows differ.
 func (t TableStat) Changed() int64 { return t.Inserted + t.Updated + t.Deleted }
@@ -148,223 +178,4 @@ func diffTables(a, b *Snapshot, only []string) []string {
 	only = slices.Clone(only)
 	slices.Sort(only)
 	return slices.Compact(only)
-}
-
-// tableDiff compares one table.
-type tableDiff struct {
-	o      DiffOptions
-	name   string
-	a, b   *side // nil: no such table
-	stat   TableStat
-	counts map[string]int64
-	emit   func(RowChange) error
-}
-
-func newTableDiff(a, b *Snapshot, name string, o DiffOptions) (*tableDiff, error) {
-	ta, inA := a.Stored(name)
-	tb, inB := b.Stored(name)
-	d := &tableDiff{o: o, name: name, stat: TableStat{Table: name}, counts: map[string]int64{}}
-	switch {
-	case !inA && !inB:
-		return nil, fmt.Errorf("%w on either side", ErrNoTable)
-	case !inB:
-		d.stat.OnlyIn = "a"
-	case !inA:
-		d.stat.OnlyIn = "b"
-	}
-	columns, left := commonColumns(ta, tb, inA && inB, o.Columns)
-	d.stat.NotCompared = left
-	if inA {
-		r, err := a.Reader(name)
-		if err != nil {
-			return nil, err
-		}
-		d.a = newSide(r, columns)
-	}
-	if inB {
-		r, err := b.Reader(name)
-		if err != nil {
-			return nil, err
-		}
-		d.b = newSide(r, columns)
-	}
-	return d, nil
-}
-
-// commonColumns lists the columns to compare and those that can't be.
-func commonColumns(a, b parts.Table, both bool, only []string) (common []schemas.Column, left []NotCompared) {
-	wanted := func(c schemas.Column) bool { return only == nil || slices.Contains(only, c.Name) }
-	if !both {
-		for _, c := range append(slices.Clone(a.Columns), b.Columns...) {
-			if wanted(c) {
-				common = append(common, c)
-			}
-		}
-		return common, nil
-	}
-	for _, c := range b.Columns {
-		if !wanted(c) {
-			continue
-		}
-		i := slices.IndexFunc(a.Columns, func(x schemas.Column) bool { return x.ID == c.ID })
-		switch {
-		case i < 0:
-			left = append(left, NotCompared{c.Name, "only in b"})
-		case a.Columns[i].Type != c.Type:
-			left = append(left, NotCompared{c.Name, fmt.Sprintf("%s in a, %s in b", a.Columns[i].Type, c.Type)})
-		default:
-			c.Set = c.Set && a.Columns[i].Set
-			common = append(common, c)
-		}
-	}
-	for _, c := range a.Columns {
-		if wanted(c) && !slices.ContainsFunc(b.Columns, func(x schemas.Column) bool { return x.ID == c.ID }) {
-			left = append(left, NotCompared{c.Name, "only in a"})
-		}
-	}
-	return common, left
-}
-
-// run compares and emits.
-func (d *tableDiff) run(ctx context.Context, emit func(RowChange) error) error {
-	d.emit = emit
-	switch {
-	case d.a == nil || d.b == nil:
-		return d.oneSided(ctx)
-	case d.sameShape() && d.a.table().Digest == d.b.table().Digest:
-		d.stat.Unchanged = d.a.table().Rows
-		return nil
-	case d.sameShape():
-		return d.byIndex(ctx)
-	}
-	return d.byRow(ctx)
-}
-
-// sameShape reports whether equal rows have equal digests on both sides.
-func (d *tableDiff) sameShape() bool {
-	key := func(c schemas.Column) [3]int {
-		set := 0
-		if c.Set {
-			set = 1
-		}
-		return [3]int{int(c.ID), int(c.Type), set}
-	}
-	keys := func(cols []schemas.Column) (out [][3]int) {
-		for _, c := range cols {
-			out = append(out, key(c))
-		}
-		slices.SortFunc(out, func(x, y [3]int) int { return x[0] - y[0] })
-		return out
-	}
-	return slices.Equal(keys(d.a.table().Columns), keys(d.b.table().Columns))
-}
-
-func (d *tableDiff) oneSided(ctx context.Context) error {
-	s, kind, n := d.a, Delete, &d.stat.Deleted
-	if s == nil {
-		s, kind, n = d.b, Insert, &d.stat.Inserted
-	}
-	if d.o.IndexOnly {
-		for e, err := range s.r.Index(ctx) {
-			if err != nil {
-				return err
-			}
-			*n++
-			if err := d.emit(RowChange{Table: d.name, ID: e.ID, Kind: kind}); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
-	for row, err := range s.r.Scan(ctx, s.scan()) {
-		if err != nil {
-			return err
-		}
-		if err := d.change(kind, s, row); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// change emits an insert or a delete.
-func (d *tableDiff) change(kind ChangeKind, s *side, row schemas.Row) error {
-	c := RowChange{Table: d.name, ID: row.ID, Key: row.Key, Kind: kind}
-	row = s.project(row)
-	if kind == Insert {
-		d.stat.Inserted++
-	} else {
-		d.stat.Deleted++
-	}
-	for i, col := range s.common.Columns {
-		v := show(col, row.Values[i], row.Large)
-		if v == nil {
-			continue
-		}
-		f := FieldChange{Column: col.Name, Type: col.Type, Set: col.Set}
-		if kind == Insert {
-			f.New = v
-		} else {
-			f.Old = v
-		}
-		c.Fields = append(c.Fields, f)
-	}
-	return d.emit(c)
-}
-
-// update emits an update if a compared field differs.
-func (d *tableDiff) update(x, y schemas.Row) error {
-	px, py := d.a.project(x), d.b.project(y)
-	if d.o.Columns != nil {
-		px.Key, py.Key = "", ""
-	}
-	same, err := sameRow(d.a, px, d.b, py)
-	if err != nil {
-		return err
-	}
-	if same {
-		d.stat.Unchanged++
-		return nil
-	}
-	c := RowChange{Table: d.name, ID: y.ID, Key: y.Key, Kind: Update}
-	if px.Key != py.Key {
-		c.Fields = append(c.Fields, FieldChange{Column: schemas.LegacyKeyColumn, Type: schemas.String, Old: px.Key, New: py.Key})
-	}
-	for i, col := range d.a.common.Columns {
-		same, err := sameCell(col, i, px, py)
-		if err != nil {
-			return err
-		}
-		if !same {
-			c.Fields = append(c.Fields, FieldChange{Column: col.Name, Type: col.Type, Set: col.Set,
-				Old: show(col, px.Values[i], px.Large), New: show(col, py.Values[i], py.Large)})
-		}
-	}
-	d.stat.Updated++
-	for _, f := range c.Fields {
-		d.counts[f.Column]++
-	}
-	return d.emit(c)
-}
-
-// result is the stat with the columns in the order of the table.
-func (d *tableDiff) result() TableStat {
-	s := d.b
-	if s == nil {
-		s = d.a
-	}
-	for _, name := range append([]string{schemas.LegacyKeyColumn}, columnNames(s.common.Columns)...) {
-		if n := d.counts[name]; n > 0 {
-			d.stat.Columns = append(d.stat.Columns, ColumnStat{name, n})
-		}
-	}
-	return d.stat
-}
-
-func columnNames(cols []schemas.Column) []string {
-	var names []string
-	for _, c := range cols {
-		names = append(names, c.Name)
-	}
-	return names
 }

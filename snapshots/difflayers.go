@@ -2,6 +2,8 @@ package snapshots
 
 import (
 	"context"
+	"errors"
+	"iter"
 	"slices"
 
 	"github.com/parallelrun/parallelrun/schemas"
@@ -20,30 +22,77 @@ func sharedLayers(a, b parts.Table) int {
 }
 
 // byLayers compares tables whose layers are the same below a number: the layers
-// above it are what differs, and no other index is read. A change tells what was
-// below it, so that a row that only one side changed is known for the other.
-func (d *tableDiff) byLayers(ctx context.Context, below int) error {
-	batch := &changeBatch{d: d}
-	changed := func(c *parts.Change) schemas.RowID { return c.ID }
-	d.stat.Unchanged = d.b.table().Rows
-	err := merge(d.a.r.Changes(ctx, below), d.b.r.Changes(ctx, below), changed, func(x, y *parts.Change) error {
-		switch id, from, to := between(x, y); {
-		case from == to:
-			return nil
-		case from == schemas.Digest{}:
-			d.stat.Unchanged--
-			return batch.add(ctx, Insert, id)
-		case to == schemas.Digest{}:
-			return batch.add(ctx, Delete, id)
-		default:
-			d.stat.Unchanged--
-			return batch.add(ctx, Update, id)
-		}
-	})
-	if err != nil {
-		return err
+// above it are what differs, and no other index is read. Their indexes are read
+// by one, the rows of what differs by several.
+func (d *tableDiff) byLayers(ctx context.Context, below int, emit func(RowChange) error) error {
+	inserted, err := int64(0), error(nil)
+	if d.o.IndexOnly {
+		w := &unitDiff{o: &d.o, name: d.name, counts: d.counts, emit: emit}
+		err = d.layerChanges(ctx, below, func(c parts.Change) error { return w.differs(ctx, c) })
+		d.add(w)
+		inserted = w.stat.Inserted + w.stat.Updated
+	} else {
+		err = d.units(ctx, d.layerUnits(ctx, below, &inserted), (*unitDiff).known, emit)
 	}
-	return batch.flush(ctx)
+	d.stat.Unchanged += d.b.table().Rows - inserted
+	return err
+}
+
+// layerChanges calls f with what differs. A change tells what was below it, so
+// that a row that only one side changed is known for the other.
+func (d *tableDiff) layerChanges(ctx context.Context, below int, f func(parts.Change) error) error {
+	changed := func(c *parts.Change) schemas.RowID { return c.ID }
+	return merge(d.a.r.Changes(ctx, below), d.b.r.Changes(ctx, below), changed, func(x, y *parts.Change) error {
+		id, from, to := between(x, y)
+		if from == to {
+			return nil
+		}
+		return f(parts.Change{ID: id, Old: from, New: to})
+	})
+}
+
+// layerUnits are units of what differs. They end where the lowest layer's parts
+// do, so that hardly a part is opened by two. there counts the rows of b among
+// them.
+func (d *tableDiff) layerUnits(ctx context.Context, below int, there *int64) iter.Seq2[unit, error] {
+	return func(yield func(unit, error) bool) {
+		cuts := parts.Ranges(d.a.table(), d.b.table(), 1)
+		least := unitChanges
+		if d.o.rangeRows > 0 {
+			least = int(d.o.rangeRows)
+		}
+		var u unit
+		err := d.layerChanges(ctx, below, func(c parts.Change) error {
+			for len(cuts) > 1 && c.ID.Compare(cuts[1].From) >= 0 {
+				cuts = cuts[1:]
+				if len(u.changes) >= least {
+					if !yield(u, nil) {
+						return errDiffStopped
+					}
+					u = unit{}
+				}
+			}
+			if c.New != (schemas.Digest{}) {
+				*there++
+			}
+			u.changes = append(u.changes, c)
+			if len(u.changes) < diffBatch {
+				return nil
+			}
+			whole := u
+			u = unit{}
+			if !yield(whole, nil) {
+				return errDiffStopped
+			}
+			return nil
+		})
+		if errors.Is(err, errDiffStopped) {
+			return
+		}
+		if err != nil || len(u.changes) > 0 {
+			yield(u, err)
+		}
+	}
 }
 
 // between is a row's digest on either side, out of what each of them changed

@@ -25,13 +25,14 @@ type side struct {
 	common schemas.Table // the columns to compare, in one order on both sides
 	at     []int         // where each stands in this side's rows
 	names  []string      // what this side calls them
+	whole  bool          // all columns are read
 	enc    *schemas.Encoder
 	buf    []byte
 }
 
-func newSide(r *parts.Reader, columns []schemas.Column) *side {
+func newSide(r *parts.Reader, columns []schemas.Column, whole bool) *side {
 	t := r.Table()
-	s := &side{r: r, common: schemas.Table{Name: t.Name, Columns: columns}}
+	s := &side{r: r, common: schemas.Table{Name: t.Name, Columns: columns}, whole: whole}
 	for _, c := range columns {
 		i := slices.IndexFunc(t.Columns, func(x schemas.Column) bool { return x.ID == c.ID })
 		s.at = append(s.at, i)
@@ -41,10 +42,20 @@ func newSide(r *parts.Reader, columns []schemas.Column) *side {
 	return s
 }
 
+// fork is a side for another goroutine.
+func (s *side) fork() *side {
+	f := *s
+	f.enc, f.buf = schemas.NewEncoder(&f.common), nil
+	return &f
+}
+
 func (s *side) table() parts.Table { return s.r.Table() }
 
 // scan reads the compared columns and leaves large values where they are.
 func (s *side) scan() parts.ScanOptions {
+	if s.whole {
+		return parts.ScanOptions{KeepLarge: true}
+	}
 	names := s.names
 	if names == nil {
 		names = []string{} // none, which is not all

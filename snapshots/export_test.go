@@ -17,3 +17,6 @@ func SetProcess(s *Store, h Holder) { s.process = func() Holder { return h } }
 
 // TooOld makes tooOld reachable for tests.
 var TooOld = tooOld
+
+// SetRangeRows makes a diff cut its work otherwise.
+func SetRangeRows(o *DiffOptions, rows int64) { o.rangeRows = rows }

@@ -30,7 +30,7 @@ func (s *Store) OpenManifest(ctx context.Context, name Digest) (*Snapshot, error
 	sn := &Snapshot{digest: m.Snapshot, manifest: name, tables: m.Tables}
 	slices.SortFunc(sn.tables, func(a, b parts.Table) int { return strings.Compare(a.Name, b.Name) })
 	for _, t := range sn.tables {
-		sn.readers = append(sn.readers, parts.OpenTable(t, s.verified(), parts.ReadOptions{}))
+		sn.readers = append(sn.readers, parts.OpenTable(t, s.verified(), parts.ReadOptions{Raw: s.openRaw}))
 	}
 	return sn, nil
 }

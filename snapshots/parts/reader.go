@@ -11,8 +11,13 @@ import (
 	"github.com/parallelrun/parallelrun/schemas"
 )
 
-// ReadOptions of a Reader. There are none yet.
-type ReadOptions struct{}
+// ReadOptions of a Reader.
+type ReadOptions struct {
+	// Raw opens an object of the right size whose bytes nobody has checked. If it
+	// is set, comparing reads indexes through it and checks the checksums of their
+	// blocks; else they are checked against their SHA-256 like all else.
+	Raw func(ctx context.Context, o Object) (Source, error)
+}
 
 // Reader reads one table. It is safe for concurrent use. Damage that it finds
 // is a *Corruption.
@@ -20,11 +25,12 @@ type Reader struct {
 	t     Table
 	shape schemas.Table
 	open  OpenFunc
+	raw   func(ctx context.Context, o Object) (Source, error)
 }
 
 // OpenTable returns a reader of a table that a manifest lists.
-func OpenTable(t Table, open OpenFunc, _ ReadOptions) *Reader {
-	return &Reader{t: t, shape: t.Schema(), open: open}
+func OpenTable(t Table, open OpenFunc, o ReadOptions) *Reader {
+	return &Reader{t: t, shape: t.Schema(), open: open, raw: o.Raw}
 }
 
 // Table is the table as the manifest lists it.
@@ -119,17 +125,24 @@ func (r *Reader) index(ctx context.Context, f func(Entry) error) error {
 // eachRow calls f for every id that any layer knows, in order: with its entry
 // in the lowest layer, nil for none, and with the changes of the layers above,
 // nil for none.
-func (r *Reader) eachRow(ctx context.Context, f func(below *Entry, m *changeMerge) error) (err error) {
-	parts, err := r.parts()
-	if err != nil {
+func (r *Reader) eachRow(ctx context.Context, f func(below *Entry, m *changeMerge) error) error {
+	return r.eachRowIn(ctx, Range{}, f)
+}
+
+// eachRowIn is eachRow within a range that cuts no part of the lowest layer.
+func (r *Reader) eachRowIn(ctx context.Context, in Range, f func(below *Entry, m *changeMerge) error) (err error) {
+	if err := r.checkLayers(); err != nil {
 		return err
 	}
-	m, err := r.changesFrom(ctx, 1, schemas.RowID{}, schemas.RowID{})
+	m, err := r.changesFrom(ctx, 1, in.From, in.To)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, m.close()) }()
-	for _, p := range parts {
+	for p, err := range r.within(in.From, in.To) {
+		if err != nil {
+			return err
+		}
 		for e, err := range r.PartIndex(ctx, p) {
 			if err != nil {
 				return err
