@@ -101,17 +101,19 @@ func sameRow(a *side, x schemas.Row, b *side, y schemas.Row) (same bool, err err
 // sameCell compares column i of two projected rows as the canonical encoding
 // does: sets without order, secrets by their MACs, large values by their hash.
 func sameCell(c schemas.Column, i int, x, y schemas.Row) (bool, error) {
-	t := schemas.Table{Columns: []schemas.Column{c}}
-	cell := func(r schemas.Row) ([]byte, error) {
-		one := schemas.Row{Values: r.Values[i : i+1], Large: largeOf(c.Name, r.Large)}
-		return schemas.NewEncoder(&t).AppendRow(nil, &one)
-	}
-	bx, err := cell(x)
+	bx, err := cellBytes(c, i, x)
 	if err != nil {
 		return false, err
 	}
-	by, err := cell(y)
+	by, err := cellBytes(c, i, y)
 	return bytes.Equal(bx, by), err
+}
+
+// cellBytes is the canonical encoding of column i of a projected row alone.
+func cellBytes(c schemas.Column, i int, r schemas.Row) ([]byte, error) {
+	t := schemas.Table{Columns: []schemas.Column{c}}
+	one := schemas.Row{Values: r.Values[i : i+1], Large: largeOf(c.Name, r.Large)}
+	return schemas.NewEncoder(&t).AppendRow(nil, &one)
 }
 
 func largeOf(column string, refs []schemas.LargeRef) []schemas.LargeRef {
