@@ -5,9 +5,8 @@ import (
 	"encoding/csv"
 	"fmt"
 	"io"
-	"strings"
-	"unicode"
 
+	"github.com/parallelrun/parallelrun/internal/spreadsheet"
 	"github.com/parallelrun/parallelrun/schemas"
 )
 
@@ -58,7 +57,7 @@ func writeReject(out *csv.Writer, entity string, row schemas.Row, excluded bool)
 	for i, rule := range rules {
 		cells := []string{entity, row.Key, source, class, rule, at(fields, i), at(messages, i)}
 		for j := range cells {
-			cells[j] = harmless(cells[j])
+			cells[j] = spreadsheet.Harmless(cells[j])
 		}
 		if err := out.Write(cells); err != nil {
 			return lines, err
@@ -73,21 +72,4 @@ func at(l []string, i int) string {
 		return l[i]
 	}
 	return ""
-}
-
-// harmless keeps a spreadsheet from taking a cell for a formula, and a terminal
-// from taking it for a command: an apostrophe goes before what could start a
-// formula, control characters become blanks.
-func harmless(s string) string {
-	s = strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) {
-			return ' '
-		}
-		return r
-	}, strings.ToValidUTF8(s, "\uFFFD"))
-	trimmed := strings.TrimLeftFunc(s, unicode.IsSpace)
-	if trimmed != "" && strings.ContainsRune("=+-@|%＝＋－＠", []rune(trimmed)[0]) {
-		return "'" + s
-	}
-	return s
 }

@@ -14,9 +14,9 @@ import (
 	"github.com/parallelrun/parallelrun/schemas"
 )
 
-// Predicate is a CEL expression over one row of an entity's table that yields
-// true or false: what mappings can say of a row, for others to ask. It is safe
-// for concurrent use.
+// Predicate is a CEL expression over one row of a table, or several states of
+// one, that yields true or false: what mappings can say of a row, for others to
+// ask. It is safe for concurrent use.
 type Predicate struct {
 	prg  cel.Program
 	vars PredicateVars
@@ -27,10 +27,24 @@ type Predicate struct {
 // PredicateVars are the names that a predicate's expression knows beside `key`,
 // the row's legacy key.
 type PredicateVars struct {
-	Row   string // the row, typed by Table
+	Row   string   // the row, typed by Table
+	Rows  []string // further states of the row, as Row
 	Table *schemas.Table
+	Texts []string
 	Lists []string // lists of texts
 }
+
+// PredicateValues are what the names of PredicateVars stand for. A row whose
+// Values are nil is one that is not there: everything of it reads as empty.
+type PredicateValues struct {
+	Key   string
+	Rows  map[string]schemas.Row
+	Texts map[string]string
+	Lists map[string][]string
+}
+
+// rows are the names of all rows.
+func (v *PredicateVars) rows() []string { return append([]string{v.Row}, v.Rows...) }
 
 // PredicateError means that an expression can't be used: correct it.
 type PredicateError struct {
@@ -61,7 +75,7 @@ func CompilePredicate(source string, v PredicateVars) (*Predicate, error) {
 	ast, iss := env.Compile(source)
 	if iss.Err() != nil {
 		e := iss.Errors()[0]
-		c := compiler{table: v.Table, env: env, root: v.Row, names: append([]string{v.Row, "key"}, v.Lists...)}
+		c := compiler{table: v.Table, env: env, root: v.Row, names: slices.Concat(v.rows(), []string{"key"}, v.Texts, v.Lists)}
 		return nil, &PredicateError{Message: cleanMessage(e.Message), Offset: offsetOf(source, e.Location.Line(), e.Location.Column()), Next: c.hint(e.Message)}
 	}
 	// null passes where a mapping wants a bool; a decision needs a yes or a no.
@@ -93,14 +107,20 @@ func predicateEnv(v PredicateVars) (*cel.Env, error) {
 	if err != nil {
 		return nil, err
 	}
-	name := "desired." + v.Table.Name
+	name := "row." + v.Table.Name
 	p := &provider{Provider: reg, tables: map[string]*schemas.Table{name: v.Table}}
 	opts := []cel.EnvOption{
 		cel.CustomTypeProvider(p), cel.CustomTypeAdapter(rowAdapter{}),
-		cel.Variable(v.Row, cel.ObjectType(name)), cel.Variable("key", cel.StringType),
+		cel.Variable("key", cel.StringType),
 		cel.HomogeneousAggregateLiterals(), cel.EnableIdentifierEscapeSyntax(),
 		cel.DefaultUTCTimeZone(true), cel.ExtendedValidations(),
 		ext.Strings(ext.StringsVersion(3)),
+	}
+	for _, r := range v.rows() {
+		opts = append(opts, cel.Variable(r, cel.ObjectType(name)))
+	}
+	for _, t := range v.Texts {
+		opts = append(opts, cel.Variable(t, cel.StringType))
 	}
 	for _, l := range v.Lists {
 		opts = append(opts, cel.Variable(l, cel.ListType(cel.StringType)))
@@ -118,7 +138,12 @@ func (p *Predicate) Lists() []string { return p.lists }
 // columns; those that it does not read may be nil. lists has the lists that it
 // names. An error's text never holds a value of the row.
 func (p *Predicate) Holds(row schemas.Row, lists map[string][]string) (bool, error) {
-	out, _, err := p.prg.Eval(&predicateRow{view: rowView{table: p.vars.Table, row: row}, vars: p.vars, lists: lists})
+	return p.HoldsOf(PredicateValues{Key: row.Key, Rows: map[string]schemas.Row{p.vars.Row: row}, Lists: lists})
+}
+
+// HoldsOf is Holds where the expression knows several rows, or texts.
+func (p *Predicate) HoldsOf(v PredicateValues) (bool, error) {
+	out, _, err := p.prg.Eval(&predicateRow{table: p.vars.Table, vars: p.vars, values: v})
 	if err != nil {
 		return false, errors.New(p.vars.reword(evalError(err).Error()))
 	}
@@ -139,20 +164,26 @@ func (v PredicateVars) reword(text string) string {
 
 // predicateRow is what the expression's names stand for.
 type predicateRow struct {
-	view  rowView
-	vars  PredicateVars
-	lists map[string][]string
+	table  *schemas.Table
+	vars   PredicateVars
+	values PredicateValues
 }
 
 // ResolveName implements cel.Activation.
 func (r *predicateRow) ResolveName(name string) (any, bool) {
 	switch {
-	case name == r.vars.Row:
-		return &r.view, true
+	case name == r.vars.Row, slices.Contains(r.vars.Rows, name):
+		row := r.values.Rows[name]
+		if row.Values == nil {
+			row.Values = make([]any, len(r.table.Columns))
+		}
+		return &rowView{table: r.table, row: row}, true
 	case name == "key":
-		return r.view.row.Key, true
+		return r.values.Key, true
+	case slices.Contains(r.vars.Texts, name):
+		return r.values.Texts[name], true
 	case slices.Contains(r.vars.Lists, name):
-		return append([]string{}, r.lists[name]...), true
+		return append([]string{}, r.values.Lists[name]...), true
 	}
 	return nil, false
 }

@@ -24,6 +24,8 @@ type fieldJSON struct {
 	Secret string `json:"secret,omitempty"` // "changed" or, in inserts and deletes, "present"; then no values
 	Old    any    `json:"old,omitempty"`
 	New    any    `json:"new,omitempty"`
+	// Places are where two JSON documents differ.
+	Places []pathChange `json:"places,omitempty"`
 }
 
 type statJSON struct {
@@ -33,9 +35,30 @@ type statJSON struct {
 	Updated     int64             `json:"updated"`
 	Deleted     int64             `json:"deleted"`
 	Unchanged   int64             `json:"unchanged"`
+	Left        int64             `json:"left_out,omitempty"`
 	OnlyIn      string            `json:"only_in,omitempty"`
 	Columns     map[string]int64  `json:"columns,omitempty"`
 	NotCompared map[string]string `json:"not_compared,omitempty"`
+	Schema      []schemaJSON      `json:"schema,omitempty"`
+}
+
+// schemaJSON is a column that is another one in b.
+type schemaJSON struct {
+	Column string `json:"column"`
+	Kind   string `json:"kind"` // added, removed or type
+	Old    string `json:"old,omitempty"`
+	New    string `json:"new,omitempty"`
+}
+
+func schemaOf(n snapshots.NotCompared) schemaJSON {
+	kind := "type"
+	switch {
+	case n.Old == 0:
+		kind = "added"
+	case n.New == 0:
+		kind = "removed"
+	}
+	return schemaJSON{Column: n.Column, Kind: kind, Old: n.Old.String(), New: n.New.String()}
 }
 
 // RowJSON writes a change as one line of JSON.
@@ -65,6 +88,7 @@ func fieldOf(kind snapshots.ChangeKind, f snapshots.FieldChange) fieldJSON {
 	if kind != snapshots.Delete {
 		out.New = valueJSON(f.Type, f.New)
 	}
+	out.Places = jsonChanges(f)
 	return out
 }
 
@@ -123,18 +147,16 @@ func bytesJSON(b []byte) any {
 // StatJSON writes one line of JSON per table.
 func StatJSON(w io.Writer, st snapshots.Stat) error {
 	for _, t := range st.Tables {
-		j := statJSON{Type: "stat", Table: t.Table, Inserted: t.Inserted, Updated: t.Updated, Deleted: t.Deleted, Unchanged: t.Unchanged, OnlyIn: t.OnlyIn}
+		j := statJSON{Type: "stat", Table: t.Table, Inserted: t.Inserted, Updated: t.Updated, Deleted: t.Deleted, Unchanged: t.Unchanged, Left: t.Left, OnlyIn: t.OnlyIn}
 		for _, c := range t.Columns {
 			if j.Columns == nil {
 				j.Columns = map[string]int64{}
 			}
 			j.Columns[c.Column] = c.Changed
 		}
+		j.NotCompared = whyNot(t.NotCompared)
 		for _, n := range t.NotCompared {
-			if j.NotCompared == nil {
-				j.NotCompared = map[string]string{}
-			}
-			j.NotCompared[n.Column] = n.Why
+			j.Schema = append(j.Schema, schemaOf(n))
 		}
 		if err := line(w, j); err != nil {
 			return err

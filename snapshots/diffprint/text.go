@@ -30,26 +30,53 @@ func Row(w io.Writer, c snapshots.RowChange) error {
 		width = max(width, utf8.RuneCountInString(f.Column))
 	}
 	for _, f := range c.Fields {
-		fmt.Fprintf(&b, "    %-*s  %s\n", width, f.Column, fieldText(c.Kind, f))
+		if places := jsonChanges(f); len(places) > 0 {
+			fmt.Fprintf(&b, "    %-*s  differs in %d places\n", width, f.Column, len(places))
+			for _, p := range places {
+				fmt.Fprintf(&b, "        %s  %s\n", quotePath(p.Path), placeText(p))
+			}
+			continue
+		}
+		fmt.Fprintf(&b, "    %-*s  %s\n", width, f.Column, fieldText(c.Kind, f, longText))
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
 }
 
-func fieldText(kind snapshots.ChangeKind, f snapshots.FieldChange) string {
+// quotePath keeps a JSON pointer in one line.
+func quotePath(path string) string {
+	q := strconv.Quote(path)
+	return q[1 : len(q)-1]
+}
+
+func placeText(p pathChange) string {
+	text := func(v []byte) string {
+		if v == nil {
+			return "(absent)"
+		}
+		s := string(v)
+		if utf8.RuneCountInString(s) > longText {
+			s = string([]rune(s)[:longText]) + "..."
+		}
+		return quotePath(s)
+	}
+	return text(p.Old) + " -> " + text(p.New)
+}
+
+func fieldText(kind snapshots.ChangeKind, f snapshots.FieldChange, limit int) string {
 	switch {
 	case f.Type.IsSecret() && kind == snapshots.Update:
 		return "(secret) changed"
 	case kind == snapshots.Insert:
-		return valueText(f.Type, f.New)
+		return valueText(f.Type, f.New, limit)
 	case kind == snapshots.Delete:
-		return valueText(f.Type, f.Old)
+		return valueText(f.Type, f.Old, limit)
 	}
-	return valueText(f.Type, f.Old) + " -> " + valueText(f.Type, f.New)
+	return valueText(f.Type, f.Old, limit) + " -> " + valueText(f.Type, f.New, limit)
 }
 
-// valueText is a value in one line.
-func valueText(t schemas.Type, v any) string {
+// valueText is a value in one line, of each text in it so many characters.
+func valueText(t schemas.Type, v any, limit int) string {
 	switch v := v.(type) {
 	case nil:
 		return "null"
@@ -61,9 +88,9 @@ func valueText(t schemas.Type, v any) string {
 		}
 		return strconv.FormatInt(v, 10)
 	case string:
-		return quote(v)
+		return quote(v, limit)
 	case []byte:
-		return bytesText(v)
+		return bytesText(v, limit)
 	case snapshots.SecretValue:
 		return v.String()
 	case snapshots.LargeValue:
@@ -71,27 +98,27 @@ func valueText(t schemas.Type, v any) string {
 	}
 	r := reflect.ValueOf(v)
 	if r.Kind() == reflect.Map {
-		return mapText(t, r)
+		return mapText(t, r, limit)
 	}
-	return listText(t, r)
+	return listText(t, r, limit)
 }
 
-func listText(t schemas.Type, list reflect.Value) string {
+func listText(t schemas.Type, list reflect.Value, limit int) string {
 	var all []string
 	for i := range list.Len() {
-		all = append(all, valueText(t, list.Index(i).Interface()))
+		all = append(all, valueText(t, list.Index(i).Interface(), limit))
 	}
 	return "[" + strings.Join(all, ", ") + "]"
 }
 
-func mapText(t schemas.Type, m reflect.Value) string {
+func mapText(t schemas.Type, m reflect.Value, limit int) string {
 	lists := map[string]reflect.Value{}
 	for it := m.MapRange(); it.Next(); {
 		lists[it.Key().String()] = it.Value()
 	}
 	var all []string
 	for _, k := range slices.Sorted(maps.Keys(lists)) {
-		all = append(all, quote(k)+": "+listText(t, lists[k]))
+		all = append(all, quote(k, limit)+": "+listText(t, lists[k], limit))
 	}
 	return "{" + strings.Join(all, ", ") + "}"
 }
@@ -104,17 +131,17 @@ func timeText(micros int64) string {
 const longText = 120
 
 // quote keeps a value in one line and control characters off the terminal.
-func quote(s string) string {
-	if utf8.RuneCountInString(s) <= longText {
+func quote(s string, limit int) string {
+	if utf8.RuneCountInString(s) <= limit {
 		return strconv.Quote(s)
 	}
-	cut := string([]rune(s)[:longText])
+	cut := string([]rune(s)[:limit])
 	return fmt.Sprintf("%s... (%d bytes)", strconv.Quote(cut), len(s))
 }
 
-func bytesText(b []byte) string {
+func bytesText(b []byte, limit int) string {
 	if utf8.Valid(b) {
-		return quote(string(b))
+		return quote(string(b), limit)
 	}
 	return fmt.Sprintf("(%d bytes, not text)", len(b))
 }
@@ -129,6 +156,7 @@ func Stat(w io.Writer, st snapshots.Stat) error {
 		if t.OnlyIn != "" {
 			note = " (only in " + t.OnlyIn + ")"
 		}
+		note += leftNote(t.Left)
 		fmt.Fprintf(tw, "%d\t%d\t%d\t%d\t  %s%s\n", t.Inserted, t.Updated, t.Deleted, t.Unchanged, t.Table, note)
 	}
 	if err := tw.Flush(); err != nil {
@@ -156,14 +184,25 @@ func columnStats(w io.Writer, st snapshots.Stat) error {
 }
 
 func notCompared(w io.Writer, st snapshots.Stat) error {
-	head := "\nnot compared\n"
+	head := "\nother columns (not compared)\n"
 	for _, t := range st.Tables {
 		for _, n := range t.NotCompared {
-			if _, err := fmt.Fprintf(w, "%s  %s.%s: %s\n", head, t.Table, n.Column, n.Why); err != nil {
+			if _, err := fmt.Fprintf(w, "%s  %s\n", head, schemaText(t.Table, n)); err != nil {
 				return err
 			}
 			head = ""
 		}
 	}
 	return nil
+}
+
+// schemaText says how a table's column is another one in b.
+func schemaText(table string, n snapshots.NotCompared) string {
+	switch {
+	case n.Old == 0:
+		return fmt.Sprintf("+ %s.%s  %s", table, n.Column, n.New)
+	case n.New == 0:
+		return fmt.Sprintf("- %s.%s  %s", table, n.Column, n.Old)
+	}
+	return fmt.Sprintf("~ %s.%s  %s -> %s", table, n.Column, n.Old, n.New)
 }
