@@ -128,6 +128,9 @@ func compileTable(expression, name string, texts []string, sides []diffSide) (*t
 			}
 		}
 	}
+	if len(t.shape.Columns) == 0 {
+		return nil, &WhereError{Table: name, What: fmt.Sprintf("there is no table %q", name), Next: "`parallelrun snapshots show` lists the tables"}
+	}
 	vars := transform.PredicateVars{Row: sides[0].name, Table: &t.shape, Texts: texts, Lists: []string{"changed"}}
 	for _, s := range sides {
 		own, _ := s.sn.Stored(name)

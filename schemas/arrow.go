@@ -120,6 +120,12 @@ func (b *Builder) Record() arrow.Record {
 // Release frees the builder.
 func (b *Builder) Release() { b.b.Release() }
 
+// AppendValue adds one cell to a builder of its type's ArrowType; size is about
+// how many bytes it has. An error says that the Go type does not fit.
+func AppendValue(b array.Builder, t Type, v any) (size int64, err error) {
+	return appendValue(b, t, v)
+}
+
 func appendValue(b array.Builder, t Type, v any) (size int64, err error) {
 	if v == nil {
 		b.AppendNull()

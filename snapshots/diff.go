@@ -123,6 +123,12 @@ func (s Stat) Changed() (n int64) {
 	return n
 }
 
+// Differs says whether anything does: a row, a column, a table that only one
+// side has.
+func (s Stat) Differs() bool {
+	return s.Changed() > 0 || slices.ContainsFunc(s.Tables, TableStat.SchemaChanged)
+}
+
 // Diff yields the rows that differ from a to b, table by table in order of
 // their names, each in order of row ids. Tables and parts with equal digests
 // are not read; else the indexes are merged, and rows are read for changed ids

@@ -6,6 +6,7 @@ import (
 
 	"github.com/parallelrun/parallelrun/schemas"
 )
+
 // merge walks two sequences in order of their ids and calls f with the items
 // of each id, nil where one side has none. The items are valid during the call.
 func merge[T any](a, b iter.Seq2[T, error], id func(*T) schemas.RowID, f func(x, y *T) error) error {

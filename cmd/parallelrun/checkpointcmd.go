@@ -186,12 +186,13 @@ func newCheckpointList(a *app) *cobra.Command {
 }
 
 func newCheckpointDiff(a *app) *cobra.Command {
-	return newDiff(a.diffCheckpoints, &cobra.Command{
+	cmd, _ := newDiff(a.diffCheckpoints, &cobra.Command{
 		Short: "Compare what stood in the target at two checkpoints",
 		Long: "Compare what stood in the target at two checkpoints: what is so in b and was not so in a. One\n" +
 			"of them may be `now`: what was last confirmed there. `parallelrun drift` compares with the\n" +
-			"target itself. Secrets are compared and never shown. Exit code 1 if they differ.",
+			"target itself.\n" + diffHelp,
 	})
+	return cmd
 }
 
 func (a *app) diffCheckpoints(ctx context.Context, nameA, nameB string, f diffFlags) error {
@@ -224,7 +225,7 @@ func (a *app) diffCheckpoints(ctx context.Context, nameA, nameB string, f diffFl
 	if err != nil {
 		return err
 	}
-	return a.compare(ctx, sideA, sideB, f)
+	return a.compare(ctx, namedSnapshot{nameA, sideA}, namedSnapshot{nameB, sideB}, f)
 }
 
 // checkpointSide opens the base of a checkpoint; one without a name stands for

@@ -79,6 +79,7 @@ var exitRules = []exitRule{
 	{ui.Refused, as[*waves.FileError]},
 	{ui.Refused, as[*waves.EvaluationError]},
 	{ui.Refused, as[*load.WideningError]},
+	{ui.Refused, as[*pipelines.WhereError]},
 	{ui.Refused, is(load.ErrPlanStale, load.ErrPlanDamaged, pipelines.ErrUnknownRun, pipelines.ErrNoAccessDiff)},
 	{ui.Unreachable, is(load.ErrUnavailable)},
 	{ui.Failed, is(load.ErrInterrupted, context.Canceled)},

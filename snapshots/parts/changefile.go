@@ -1,0 +1,159 @@
+package parts
+
+import (
+	"fmt"
+	"io"
+	"slices"
+
+	"github.com/apache/arrow/go/v17/arrow"
+	"github.com/apache/arrow/go/v17/arrow/array"
+	"github.com/apache/arrow/go/v17/arrow/memory"
+	"github.com/apache/arrow/go/v17/parquet/pqarrow"
+
+	"github.com/parallelrun/parallelrun/schemas"
+)
+
+// Columns of a file of changes, before those of the table.
+const (
+	changeKindColumn = "change"
+	changedColumn    = "changed_columns"
+	oldDigestColumn  = "old_digest"
+	newDigestColumn  = "new_digest"
+)
+
+// ChangeFile writes the changed rows of a table as one Parquet file for other
+// programs: row_id, legacy_key, change (insert, update, delete),
+// changed_columns, old_digest and new_digest, then the columns of the new row in
+// full, null for a row that is gone. A secret is the text "(secret)" where there
+// is one; a table with secrets has no digests in there, as digests tell of all
+// that is in a row. Values of more than 64 KiB are null and listed in _large, as
+// in a part.
+type ChangeFile struct {
+	t       schemas.Table
+	masked  schemas.Table // with texts for secrets
+	secrets bool
+	pq      *pqarrow.FileWriter
+	batch   *array.RecordBuilder
+	rows    int
+	bytes   int64
+}
+
+// NewChangeFile begins a file of changes to a table of the given columns.
+func NewChangeFile(w io.Writer, t schemas.Table) (*ChangeFile, error) {
+	f := &ChangeFile{t: t, masked: schemas.Table{Name: t.Name, Columns: slices.Clone(t.Columns)}, secrets: t.Secrets()}
+	for i, c := range f.masked.Columns {
+		if c.Type.IsSecret() {
+			f.masked.Columns[i].Type = schemas.String
+		}
+		if slices.Contains([]string{changeKindColumn, changedColumn, oldDigestColumn, newDigestColumn}, c.Name) {
+			return nil, fmt.Errorf("table %s has a column %s, which a file of changes has itself: use another format", t.Name, c.Name)
+		}
+	}
+	shape := changeSchema(&f.masked)
+	f.batch = array.NewRecordBuilder(memory.DefaultAllocator, shape)
+	var err error
+	f.pq, err = pqarrow.NewFileWriter(shape, plainWriter{w}, writerProperties(&f.masked), pqarrow.NewArrowWriterProperties(pqarrow.WithAllocator(memory.DefaultAllocator)))
+	return f, err
+}
+
+// plainWriter hides Close.
+type plainWriter struct{ w io.Writer }
+
+func (p plainWriter) Write(b []byte) (int, error) { return p.w.Write(b) }
+
+func changeSchema(t *schemas.Table) *arrow.Schema {
+	fixed16 := &arrow.FixedSizeBinaryType{ByteWidth: 16}
+	fields := []arrow.Field{
+		{Name: rowIDColumn, Type: fixed16},
+		{Name: legacyKeyColumn, Type: arrow.BinaryTypes.String, Nullable: true},
+		{Name: changeKindColumn, Type: arrow.BinaryTypes.String},
+		{Name: changedColumn, Type: arrow.ListOf(arrow.BinaryTypes.String)},
+		{Name: oldDigestColumn, Type: fixed16, Nullable: true},
+		{Name: newDigestColumn, Type: fixed16, Nullable: true},
+	}
+	for _, c := range t.Columns {
+		fields = append(fields, arrow.Field{Name: c.Name, Type: c.Type.ArrowType(), Nullable: true})
+	}
+	return arrow.NewSchema(append(fields, arrow.Field{Name: largeColumn, Type: arrow.ListOf(largeType), Nullable: true}), nil)
+}
+
+// Add adds a changed row; old or now is nil where the row is not there. now
+// aligns with the table's columns.
+func (f *ChangeFile) Add(id schemas.RowID, key, kind string, changed []string, old, now *StoredRow) error {
+	b := f.batch
+	b.Field(0).(*array.FixedSizeBinaryBuilder).Append(id[:])
+	b.Field(1).(*array.StringBuilder).Append(key)
+	b.Field(2).(*array.StringBuilder).Append(kind)
+	l := b.Field(3).(*array.ListBuilder)
+	l.Append(true)
+	for _, c := range changed {
+		l.ValueBuilder().(*array.StringBuilder).Append(c)
+	}
+	f.digest(4, old)
+	f.digest(5, now)
+	size := int64(len(id) + len(key))
+	for i, c := range f.masked.Columns {
+		var v any
+		if now != nil {
+			v = now.Values[i]
+		}
+		if v != nil && f.t.Columns[i].Type.IsSecret() {
+			v = "(secret)"
+		}
+		n, err := schemas.AppendValue(b.Field(6+i), c.Type, v)
+		if err != nil {
+			return fmt.Errorf("table %s, row %s, column %s: %w", f.t.Name, id, c.Name, err)
+		}
+		size += n
+	}
+	f.large(now)
+	f.rows++
+	if f.bytes += size; f.rows < changeGroupRows && f.bytes < groupBytes {
+		return nil
+	}
+	return f.flush()
+}
+
+func (f *ChangeFile) digest(field int, row *StoredRow) {
+	b := f.batch.Field(field).(*array.FixedSizeBinaryBuilder)
+	if row == nil || f.secrets {
+		b.AppendNull()
+		return
+	}
+	b.Append(row.Digest[:])
+}
+
+func (f *ChangeFile) large(row *StoredRow) {
+	b := f.batch.Field(6 + len(f.t.Columns)).(*array.ListBuilder)
+	if row == nil || len(row.Large) == 0 {
+		b.AppendNull()
+		return
+	}
+	b.Append(true)
+	s := b.ValueBuilder().(*array.StructBuilder)
+	for _, ref := range row.Large {
+		s.Append(true)
+		s.FieldBuilder(0).(*array.StringBuilder).Append(ref.Path)
+		s.FieldBuilder(1).(*array.FixedSizeBinaryBuilder).Append(ref.SHA256[:])
+		s.FieldBuilder(2).(*array.Int64Builder).Append(ref.Size)
+	}
+}
+
+func (f *ChangeFile) flush() error {
+	if f.rows == 0 {
+		return nil
+	}
+	rec := f.batch.NewRecord()
+	defer rec.Release()
+	f.rows, f.bytes = 0, 0
+	return f.pq.Write(rec)
+}
+
+// Close ends the file. The writer below stays open.
+func (f *ChangeFile) Close() error {
+	defer f.batch.Release()
+	if err := f.flush(); err != nil {
+		return err
+	}
+	return f.pq.Close()
+}
