@@ -20,7 +20,8 @@ import (
 // whether one differs. It is safe for concurrent use.
 type ChangeFilter struct {
 	tables map[string]*tableFilter
-	// Left lists the tables that the expression does not fit, with the reason.
+	// Left lists the tables that differ and that the expression does not fit, with
+	// the reason.
 	Left []LeftTable
 }
 
@@ -97,7 +98,9 @@ func compileChanges(expression string, tables, texts []string, sides ...diffSide
 		if tables != nil {
 			return nil, err
 		}
-		f.Left = append(f.Left, LeftTable{name, err.What})
+		if differs(name, sides) {
+			f.Left = append(f.Left, LeftTable{name, err.What})
+		}
 		if worst == nil || err.tells() > worst.tells() {
 			worst = err
 		}
@@ -106,6 +109,12 @@ func compileChanges(expression string, tables, texts []string, sides ...diffSide
 		return nil, worst
 	}
 	return f, nil
+}
+
+// differs says whether a table is not the same on all sides.
+func differs(table string, sides []diffSide) bool {
+	first, _ := sides[0].sn.Stored(table)
+	return slices.ContainsFunc(sides, func(s diffSide) bool { t, _ := s.sn.Stored(table); return t.Digest != first.Digest })
 }
 
 // tells is how much an error of one table tells, beside those of others: the

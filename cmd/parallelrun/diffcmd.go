@@ -224,9 +224,18 @@ func (a *app) compareThree(ctx context.Context, base, from, to namedSnapshot, f 
 	return ui.ErrFound
 }
 
-// noteLeft names the tables that an expression does not fit.
+// noteLeft names the tables that differ and that an expression does not fit, a
+// line for each reason.
 func (a *app) noteLeft(f *pipelines.ChangeFilter) {
+	var reasons []string
+	tables := map[string][]string{}
 	for _, t := range f.Left {
-		a.notef("table %s is left out: --where does not fit it: %s", t.Table, t.Why)
+		if tables[t.Why] == nil {
+			reasons = append(reasons, t.Why)
+		}
+		tables[t.Why] = append(tables[t.Why], t.Table)
+	}
+	for _, why := range reasons {
+		a.notef("left out, as --where does not fit them (%s): %s", why, strings.Join(tables[why], ", "))
 	}
 }

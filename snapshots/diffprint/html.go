@@ -116,7 +116,10 @@ func (r *pageRow) ColumnsJSON() string     { return listOf(r.columns) }
 func (r *pageRow) DepartmentsJSON() string { return listOf(r.Departments) }
 
 func listOf(l []string) string {
-	b, err := json.Marshal(slices.Concat([]string{}, l))
+	if l == nil {
+		return "[]"
+	}
+	b, err := json.Marshal(l)
 	if err != nil {
 		return "[]" // texts always encode
 	}
@@ -173,9 +176,9 @@ func (p *htmlPrinter) Row(c snapshots.RowChange) error {
 
 // pageFields are the lines of a field: of a JSON document one for each place.
 func pageFields(kind snapshots.ChangeKind, f snapshots.FieldChange) (out []pageField) {
-	if places := jsonChanges(f); len(places) > 0 {
-		for _, place := range places {
-			out = append(out, pageField{Column: f.Column + " " + quotePath(place.Path), Values: []string{placeValue(place.Old), placeValue(place.New)}})
+	if at := jsonChanges(f.Type, f.Old, f.New); len(at) > 0 {
+		for _, place := range at {
+			out = append(out, pageField{Column: f.Column + " " + visible(place.Path), Values: []string{placeValue(place.Old, reportText), placeValue(place.New, reportText)}})
 		}
 		return out
 	}
@@ -191,29 +194,15 @@ func pageFields(kind snapshots.ChangeKind, f snapshots.FieldChange) (out []pageF
 	return []pageField{{Column: f.Column, Values: []string{old, now}}}
 }
 
-func placeValue(v []byte) string {
-	if v == nil {
-		return "(absent)"
-	}
-	return quotePath(cutText(string(v)))
-}
-
-func cutText(s string) string {
-	if r := []rune(s); len(r) > reportText {
-		return string(r[:reportText]) + fmt.Sprintf("... (%d bytes)", len(s))
-	}
-	return s
-}
-
 // trim bounds a row: lists and maps may have any number of texts.
 func (r *pageRow) trim() {
 	if len(r.Fields) > reportCells {
 		r.Note += fmt.Sprintf("%d of %d places shown", reportCells, len(r.Fields))
 		r.Fields = r.Fields[:reportCells]
 	}
-	for i := range r.Fields {
+	for i := range r.Fields { // one text was bounded already; lists may have many
 		for j, v := range r.Fields[i].Values {
-			r.Fields[i].Values[j] = cutText(v)
+			r.Fields[i].Values[j] = cutText(v, 2*reportText)
 		}
 	}
 }
@@ -232,6 +221,17 @@ func (p *htmlPrinter) ThreeWay(c snapshots.ThreeWayChange) error {
 	for _, f := range c.Fields {
 		r.columns = append(r.columns, f.Column)
 		base, a, b := threeValues(c, f, reportText)
+		if at := threePlaces(f); len(at) > 0 {
+			base, a, b = "JSON", "", ""
+			for _, p := range at {
+				text := p.who + visible(p.Path) + "  " + placeText(p.pathChange)
+				if p.who == "b: " {
+					b += text + "\n"
+				} else {
+					a += text + "\n"
+				}
+			}
+		}
 		r.Fields = append(r.Fields, pageField{Column: f.Column, Side: string(f.Side), Values: []string{base, a, b}})
 	}
 	r.trim()

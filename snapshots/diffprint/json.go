@@ -88,7 +88,7 @@ func fieldOf(kind snapshots.ChangeKind, f snapshots.FieldChange) fieldJSON {
 	if kind != snapshots.Delete {
 		out.New = valueJSON(f.Type, f.New)
 	}
-	out.Places = jsonChanges(f)
+	out.Places = jsonChanges(f.Type, f.Old, f.New)
 	return out
 }
 

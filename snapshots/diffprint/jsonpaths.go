@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"github.com/parallelrun/parallelrun/schemas"
-	"github.com/parallelrun/parallelrun/snapshots"
 )
 
 // pathChange is one place of a JSON document that differs: what a property
@@ -22,10 +21,10 @@ type pathChange struct {
 
 // jsonChanges are the places that differ if a field is text that holds a JSON
 // object on both sides, else nil.
-func jsonChanges(f snapshots.FieldChange) []pathChange {
-	old, ok := f.Old.(string)
-	now, ok2 := f.New.(string)
-	if f.Type != schemas.String || !ok || !ok2 {
+func jsonChanges(t schemas.Type, from, to any) []pathChange {
+	old, ok := from.(string)
+	now, ok2 := to.(string)
+	if t != schemas.String || !ok || !ok2 {
 		return nil
 	}
 	x, y := jsonObject(old), jsonObject(now)

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/parallelrun/parallelrun/schemas"
@@ -30,11 +31,9 @@ func Row(w io.Writer, c snapshots.RowChange) error {
 		width = max(width, utf8.RuneCountInString(f.Column))
 	}
 	for _, f := range c.Fields {
-		if places := jsonChanges(f); len(places) > 0 {
-			fmt.Fprintf(&b, "    %-*s  differs in %d places\n", width, f.Column, len(places))
-			for _, p := range places {
-				fmt.Fprintf(&b, "        %s  %s\n", quotePath(p.Path), placeText(p))
-			}
+		if at := jsonChanges(f.Type, f.Old, f.New); len(at) > 0 {
+			fmt.Fprintf(&b, "    %-*s  JSON, differs at:\n", width, f.Column)
+			places(&b, "", at)
 			continue
 		}
 		fmt.Fprintf(&b, "    %-*s  %s\n", width, f.Column, fieldText(c.Kind, f, longText))
@@ -43,24 +42,44 @@ func Row(w io.Writer, c snapshots.RowChange) error {
 	return err
 }
 
-// quotePath keeps a JSON pointer in one line.
-func quotePath(path string) string {
-	q := strconv.Quote(path)
-	return q[1 : len(q)-1]
+// visible keeps a text in one line, and what can't be seen off the terminal.
+func visible(s string) string {
+	var b strings.Builder
+	for _, r := range s {
+		if unicode.IsPrint(r) {
+			b.WriteRune(r)
+			continue
+		}
+		q := strconv.QuoteRune(r)
+		b.WriteString(q[1 : len(q)-1])
+	}
+	return b.String()
 }
 
 func placeText(p pathChange) string {
-	text := func(v []byte) string {
-		if v == nil {
-			return "(absent)"
-		}
-		s := string(v)
-		if utf8.RuneCountInString(s) > longText {
-			s = string([]rune(s)[:longText]) + "..."
-		}
-		return quotePath(s)
+	return placeValue(p.Old, longText) + " -> " + placeValue(p.New, longText)
+}
+
+// placeValue is what stands at a place of a JSON document, nil for nothing.
+func placeValue(v []byte, limit int) string {
+	if v == nil {
+		return "(absent)"
 	}
-	return text(p.Old) + " -> " + text(p.New)
+	return visible(cutText(string(v), limit))
+}
+
+func cutText(s string, limit int) string {
+	if r := []rune(s); len(r) > limit {
+		return string(r[:limit]) + fmt.Sprintf("... (%d bytes)", len(s))
+	}
+	return s
+}
+
+// places are the lines for the places of a JSON document that differ.
+func places(b *strings.Builder, who string, all []pathChange) {
+	for _, p := range all {
+		fmt.Fprintf(b, "        %s%s  %s\n", who, visible(p.Path), placeText(p))
+	}
 }
 
 func fieldText(kind snapshots.ChangeKind, f snapshots.FieldChange, limit int) string {

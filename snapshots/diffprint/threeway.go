@@ -26,11 +26,39 @@ func threeWayText(w io.Writer, c snapshots.ThreeWayChange) error {
 		width = max(width, utf8.RuneCountInString(f.Column))
 	}
 	for _, f := range c.Fields {
+		if at := threePlaces(f); len(at) > 0 {
+			fmt.Fprintf(&b, "    %-8s %-*s  JSON, differs from base at:\n", f.Side, width, f.Column)
+			for _, p := range at {
+				places(&b, p.who, []pathChange{p.pathChange})
+			}
+			continue
+		}
 		base, a, v := threeValues(c, f, longText)
 		fmt.Fprintf(&b, "    %-8s %-*s  %s -> %s\n", f.Side, width, f.Column, base, outcome(f.Side, a, v))
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// sidePlace is a place of a JSON document, and who changed it.
+type sidePlace struct {
+	who string
+	pathChange
+}
+
+// threePlaces are the places of a JSON document that either side changed.
+func threePlaces(f snapshots.ThreeWayField) (out []sidePlace) {
+	if f.Side != snapshots.OnlyB {
+		for _, p := range jsonChanges(f.Type, f.Base, f.A) {
+			out = append(out, sidePlace{"a: ", p})
+		}
+	}
+	if f.Side == snapshots.OnlyB || f.Side == snapshots.Conflict {
+		for _, p := range jsonChanges(f.Type, f.Base, f.B) {
+			out = append(out, sidePlace{"b: ", p})
+		}
+	}
+	return out
 }
 
 func did(c snapshots.ThreeWayChange) string {
