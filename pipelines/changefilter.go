@@ -2,6 +2,7 @@ package pipelines
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 
@@ -121,6 +122,9 @@ func differs(table string, sides []diffSide) bool {
 // expression went well up to there, and there is a name like the wrong one.
 func (e *WhereError) tells() int {
 	n := 2 * e.Column
+	if e.Column == 0 { // every name is known
+		n = math.MaxInt - 1
+	}
 	if strings.Contains(e.Next, "did you mean") {
 		n++
 	}

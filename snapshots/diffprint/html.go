@@ -29,8 +29,8 @@ type Report struct {
 	Sides     []string
 	Snapshots []*snapshots.Snapshot
 	Where     string // the expression that chose the rows, if any
-	// Rows is how many are shown at most; zero means 5,000. They are shared
-	// between the tables that differ, so that no table crowds another out.
+	// Rows is how many are shown at most; zero means 5,000. Some are kept for every
+	// table that differs, so that none crowds out those after it.
 	Rows int64
 }
 
@@ -46,11 +46,11 @@ const (
 // table, kind, column and department. It is written by Close, and holds so many
 // rows in memory until then. Rows must come with DiffOptions.Rows set.
 func NewHTML(ctx context.Context, w io.Writer, r Report) Printer {
-	p := &htmlPrinter{ctx: ctx, w: w, r: r, left: map[string]int64{}}
+	p := &htmlPrinter{ctx: ctx, w: w, r: r}
 	if p.r.Rows <= 0 {
 		p.r.Rows = reportRows
 	}
-	p.quota = max(1, p.r.Rows/int64(max(1, tablesThatDiffer(r.Snapshots))))
+	p.differ = tablesThatDiffer(r.Snapshots)
 	p.page = page{Title: "What differs", Sides: r.Sides, Where: r.Where, ValueHeads: []string{"old", "new"},
 		CountHeads: []string{"inserted", "updated", "deleted", "unchanged"}, ColumnHeads: []string{"changed"}}
 	if len(r.Sides) == 3 {
@@ -61,8 +61,8 @@ func NewHTML(ctx context.Context, w io.Writer, r Report) Printer {
 	return p
 }
 
-// tablesThatDiffer counts tables whose digests are not the same everywhere.
-func tablesThatDiffer(sides []*snapshots.Snapshot) (n int) {
+// tablesThatDiffer are those whose digests are not the same everywhere.
+func tablesThatDiffer(sides []*snapshots.Snapshot) (names []string) {
 	seen := map[string]bool{}
 	for _, s := range sides {
 		for _, name := range s.Tables() {
@@ -72,11 +72,11 @@ func tablesThatDiffer(sides []*snapshots.Snapshot) (n int) {
 			seen[name] = true
 			first, _ := s.Stored(name)
 			if slices.ContainsFunc(sides, func(o *snapshots.Snapshot) bool { t, ok := o.Stored(name); return !ok || t.Digest != first.Digest }) {
-				n++
+				names = append(names, name)
 			}
 		}
 	}
-	return n
+	return names
 }
 
 // page is the data of report.html.
@@ -127,25 +127,27 @@ func listOf(l []string) string {
 }
 
 type htmlPrinter struct {
-	ctx   context.Context
-	w     io.Writer
-	r     Report
-	quota int64
-	page  page
-	bytes int64
-	total int64
-	left  map[string]int64 // rows of a table that were shown
-	full  bool
+	ctx    context.Context
+	w      io.Writer
+	r      Report
+	differ []string // tables
+	page   page
+	bytes  int64
+	total  int64
+	full   bool
 }
 
 // room says whether one more row is shown.
 func (p *htmlPrinter) room(table string) bool {
 	p.total++
-	if p.full || p.left[table] >= p.quota || int64(len(p.page.Rows)) >= p.r.Rows {
-		return false
+	later := int64(0)
+	for _, t := range p.differ {
+		if t > table {
+			later++
+		}
 	}
-	p.left[table]++
-	return true
+	kept := later * (p.r.Rows / int64(2*max(1, len(p.differ))))
+	return !p.full && int64(len(p.page.Rows)) < max(1, p.r.Rows-kept)
 }
 
 func (p *htmlPrinter) add(r *pageRow) {
