@@ -25,7 +25,8 @@ func sharedLayers(a, b parts.Table) int {
 // above it are what differs, and no other index is read. Their indexes are read
 // by one, the rows of what differs by several.
 func (d *tableDiff) byLayers(ctx context.Context, below int, emit func(RowChange) error) error {
-	inserted, err := int64(0), error(nil)
+	var inserted int64
+	var err error
 	if d.o.IndexOnly {
 		w := &unitDiff{o: &d.o, name: d.name, counts: d.counts, emit: emit}
 		err = d.layerChanges(ctx, below, func(c parts.Change) error { return w.differs(ctx, c) })
