@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/parallelrun/parallelrun/snapshots/parts"
 )
@@ -102,4 +103,48 @@ func (s *Store) eachObject(ctx context.Context, t *parts.Table, r *parts.Reader,
 		}
 	}
 	return nil
+}
+
+// Frees is what dropping snapshots would make garbage: what they need and
+// nothing else in the log does.
+func (s *Store) Frees(ctx context.Context, drop []Digest) (t Tally, err error) {
+	st, err := s.State(ctx)
+	if err != nil || len(drop) == 0 {
+		return t, err
+	}
+	dropped := map[Digest]bool{}
+	for _, d := range drop {
+		dropped[d] = true
+	}
+	rest := st
+	rest.History = slices.DeleteFunc(slices.Clone(st.History), func(i SnapshotInfo) bool { return dropped[i.Digest] })
+	l := s.newLive(nil)
+	if err := l.cover(ctx, rest); err != nil {
+		return t, err
+	}
+	counted, lists := map[content]bool{}, map[Digest]bool{}
+	count := func(c content, size int64) {
+		if !counted[c] && !l.has(c) {
+			counted[c] = true
+			t.add(size)
+		}
+	}
+	for _, d := range drop {
+		manifest := st.Snapshots[d].Manifest
+		sn, err := s.OpenManifest(ctx, manifest)
+		if err != nil {
+			return t, err
+		}
+		size, err := find(ctx, s, manifestContent(manifest), s.b.Stat)
+		if err != nil {
+			return t, err
+		}
+		count(manifestContent(manifest), size)
+		for i := range sn.tables {
+			if err := s.eachObject(ctx, &sn.tables[i], sn.readers[i], lists, func(o parts.Object) { count(contentOf(o), o.Bytes) }); err != nil {
+				return t, err
+			}
+		}
+	}
+	return t, nil
 }
