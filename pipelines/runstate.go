@@ -48,13 +48,16 @@ func (r *runState) reached() (names []string) {
 // target's base since it began, and if it has written nothing to the target, no
 // later plan, or drift, is for the same users.
 func (r *runState) open(st snapshots.State, all []runState) bool {
-	if r.done || !r.began && slices.ContainsFunc(all, r.replacedBy) {
+	if r.done {
 		return false
 	}
 	for _, l := range st.Leases {
 		if !l.Released && l.Holder.Run == r.ID {
 			return true
 		}
+	}
+	if !r.began && slices.ContainsFunc(all, r.replacedBy) {
+		return false
 	}
 	for _, base := range slices.Backward(st.History) {
 		if base.Dataset == "target/"+r.Target && base.Stage == StageBase {

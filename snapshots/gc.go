@@ -130,7 +130,7 @@ type Collected struct {
 // grace period ago. It may be stopped at any point and be run again, also by
 // several at once; what it did until then is right.
 func (s *Store) Collect(ctx context.Context, p *GCPlan, o GCOptions) (Collected, error) {
-	var out Collected
+	out := Collected{Entries: []uint64{}}
 	tell := func() {
 		if o.Progress != nil {
 			o.Progress(len(out.Entries), int(out.Deleted.Objects))
