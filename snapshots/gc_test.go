@@ -451,10 +451,10 @@ func TestCollectionBesideWriter(t *testing.T) {
 						return 0, false
 					}
 					met = true
-					for i := range time.Duration(2) { // give up, then delete
-						y.now = y.now.Add((i + 1) * ahead)
+					for _, by := range []time.Duration{ahead, 2 * ahead} { // give up, then delete
+						y.now = y.now.Add(by)
 						y.gc()
-						y.now = y.now.Add(-(i + 1) * ahead)
+						y.now = y.now.Add(-by)
 					}
 					return 0, false
 				}

@@ -87,7 +87,7 @@ func (c *Config) knownDataset(name string) (what, next string) {
 		return "", ""
 	}
 	kind, of, _ := strings.Cut(name, "/")
-	ok := false
+	var ok bool
 	switch kind {
 	case "source":
 		_, ok = c.Sources[of]
