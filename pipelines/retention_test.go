@@ -1,12 +1,15 @@
 package pipelines
 
 import (
+	"context"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/parallelrun/parallelrun/internal/config"
+	"github.com/parallelrun/parallelrun/schemas"
 	"github.com/parallelrun/parallelrun/snapshots"
+	"github.com/parallelrun/parallelrun/snapshots/backendtest"
 )
 
 // kept counts the newest, then the newest of each day and week that has one.
@@ -93,5 +96,53 @@ func TestRunsThatMayGoOn(t *testing.T) {
 				t.Errorf("may go on: %v, want %v", got, test.want)
 			}
 		})
+	}
+}
+
+// The draft that a plan keeps for the run that carries it out is no garbage as
+// long as that run may go on.
+func TestDraftsOfJournalsAreNoGarbage(t *testing.T) {
+	ctx := t.Context()
+	m := &backendtest.Memory{}
+	if err := snapshots.Init(ctx, m, snapshots.InitOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now()
+	s, err := snapshots.Open(ctx, m, snapshots.Options{Now: func() time.Time { return now }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := s.NewWriter([]schemas.Table{{Name: "units", Columns: []schemas.Column{{ID: 7, Name: "name", Type: schemas.String}}}}, snapshots.WriterOptions{})
+	defer w.Close()
+	if err := w.WriteRow(ctx, "units", schemas.Row{ID: schemas.NewRowID("n", "units", "a"), Key: "a", Values: []any{"a"}}, 0); err != nil {
+		t.Fatal(err)
+	}
+	d, err := w.Finish(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := &Local{Files: s, RunID: "r"}
+	if err := writeRecord(ctx, s, Record{Version: 1, ID: "r", Created: now, Migration: "m", Target: "live"}, nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := e.Do(ctx, Step{Name: stepAssign, Run: func(context.Context) (any, error) { return Assigned{Manifest: d.Manifest}, nil }}, nil); err != nil {
+		t.Fatal(err)
+	}
+	now = now.Add(48 * time.Hour)
+	for _, ended := range []bool{false, true} {
+		if ended {
+			if err := e.Do(ctx, Step{Name: stepDone, Run: func(context.Context) (any, error) { return Finished, nil }}, nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+		o := snapshots.GCOptions{Roots: DraftRoots(s)}
+		p, err := s.PlanGC(ctx, o)
+		if err != nil || (len(p.Give) > 0) != ended {
+			t.Errorf("run ended %v: %d objects are garbage, %v", ended, len(p.Give), err)
+		}
+		kept, err := s.WhyKept(ctx, d.Manifest.String(), p, o)
+		if err != nil || !ended && (len(kept.Keepers) != 1 || kept.Keepers[0].By[0] != "journal of run r, which may go on") || ended != (kept.Garbage != nil) {
+			t.Errorf("run ended %v: %+v, %v", ended, kept, err)
+		}
 	}
 }
