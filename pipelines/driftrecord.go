@@ -63,6 +63,10 @@ func (r *Runner) writeDriftRecord(ctx context.Context, rec driftRecord) error {
 
 // driftRecords are the drifts of this target, oldest first.
 func (r *Runner) driftRecords(ctx context.Context) ([]driftRecord, error) {
+	st, err := r.Store.State(ctx)
+	if err != nil {
+		return nil, err
+	}
 	var out []driftRecord
 	for key, err := range r.Store.Files(ctx, "runs/") {
 		if err != nil {
@@ -79,7 +83,7 @@ func (r *Runner) driftRecords(ctx context.Context) ([]driftRecord, error) {
 		if err := json.Unmarshal(data, &rec); err != nil {
 			return nil, fmt.Errorf("%s is damaged: %w", key, err)
 		}
-		if rec.Target == r.TargetName && rec.Namespace == r.Namespace && rec.Migration == r.Name {
+		if st.DroppedRuns[rec.ID].N == 0 && rec.Target == r.TargetName && rec.Namespace == r.Namespace && rec.Migration == r.Name {
 			out = append(out, rec)
 		}
 	}

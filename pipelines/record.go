@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -105,6 +106,9 @@ func ReadRecord(ctx context.Context, s *snapshots.Store, id string) (Record, err
 	}
 	full, err := resolveRunID(ids, id)
 	if err != nil {
+		if dropped := droppedRun(ctx, s, id); dropped != nil && errors.Is(err, ErrUnknownRun) {
+			return r, dropped
+		}
 		return r, err
 	}
 	data, err := s.ReadFile(ctx, runKey(full, "run.json"))
@@ -154,14 +158,33 @@ func resolveRunID(ids []string, id string) (string, error) {
 	return "", fmt.Errorf("%w %q: %d runs start so; give more of the id (%s, ...)", ErrUnknownRun, id, len(found), found[0])
 }
 
-// RunIDs lists the runs of a store, oldest first.
+// droppedRun is a *snapshots.DroppedRunError if an id, or a prefix of it, is that
+// of a run that was dropped.
+func droppedRun(ctx context.Context, s *snapshots.Store, id string) error {
+	st, err := s.State(ctx)
+	if err != nil {
+		return err
+	}
+	for _, run := range slices.Sorted(maps.Keys(st.DroppedRuns)) {
+		if strings.HasPrefix(run, id) && id != "" {
+			return &snapshots.DroppedRunError{Run: run, Drop: st.DroppedRuns[run]}
+		}
+	}
+	return nil
+}
+
+// RunIDs lists the runs of a store that were not dropped, oldest first.
 func RunIDs(ctx context.Context, s *snapshots.Store) ([]string, error) {
+	st, err := s.State(ctx)
+	if err != nil {
+		return nil, err
+	}
 	var ids []string
 	for key, err := range s.Files(ctx, "runs/") {
 		if err != nil {
 			return nil, err
 		}
-		if id, ok := strings.CutSuffix(strings.TrimPrefix(key, "runs/"), "/run.json"); ok {
+		if id, ok := strings.CutSuffix(strings.TrimPrefix(key, "runs/"), "/run.json"); ok && st.DroppedRuns[id].N == 0 {
 			ids = append(ids, id)
 		}
 	}

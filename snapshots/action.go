@@ -10,8 +10,8 @@ import (
 )
 
 // Action is one thing that a log entry does: a SnapshotAction, RefAction,
-// LeaseAction, NamespaceAction, CheckpointAction, WaveAction, ManifestAction, or
-// an UnknownAction that a newer program wrote.
+// LeaseAction, NamespaceAction, CheckpointAction, WaveAction, ManifestAction,
+// DropAction, GarbageAction, or an UnknownAction that a newer program wrote.
 type Action interface {
 	// kind and version stand in the log.
 	kind() string
@@ -110,8 +110,10 @@ func (a SnapshotAction) check(*State) error {
 
 func (a SnapshotAction) apply(st *State, e *Entry) {
 	info := SnapshotInfo{SnapshotAction: a, Run: e.Run, N: e.N, Time: e.Time}
+	st.hold(a.Digest, a.Manifest, "committed anew", e)
 	st.History = append(st.History, info)
 	st.Snapshots[a.Digest] = info
+	delete(st.Dropped, a.Digest)
 }
 
 var (
@@ -144,7 +146,7 @@ func (a RefAction) check(st *State) error {
 		return err
 	}
 	if _, ok := st.Snapshots[a.Digest]; !ok && !a.Digest.IsZero() {
-		return fmt.Errorf("ref %q: %w", a.Name, &UnknownSnapshotError{Name: a.Digest.String()})
+		return fmt.Errorf("ref %q: %w", a.Name, st.unknown(a.Digest.String()))
 	}
 	if got := st.Refs[a.Name].Digest; a.Old != nil && got != *a.Old {
 		return &RefMovedError{Name: a.Name, Want: *a.Old, Got: got}
@@ -255,6 +257,10 @@ func decodeAction(raw json.RawMessage) (Action, error) {
 		return decodeAs[ManifestAction](raw, unknown)
 	case kindWave:
 		return decodeAs[WaveAction](raw, unknown)
+	case kindDrop:
+		return decodeAs[DropAction](raw, unknown)
+	case kindGarbage:
+		return decodeAs[GarbageAction](raw, unknown)
 	}
 	return unknown, nil
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"iter"
+	"time"
 )
 
 // Errors of back ends. Each says what the caller does next.
@@ -39,6 +40,26 @@ type Backend interface {
 	List(ctx context.Context, prefix, after string) iter.Seq2[string, error]
 	// Location is how people name this back end, without secrets.
 	Location() string
+}
+
+// Sweeper is a back end that objects can be taken from. Only garbage collection
+// asks it to, and only for names that the log has given up for good: so nothing
+// depends on when, how often, or whether at all a Delete is carried out.
+type Sweeper interface {
+	Backend
+	// Delete takes an object away. It is no error that there is none. After any
+	// error, ErrUnknownOutcome too, it may be called again, now or never.
+	Delete(ctx context.Context, key string) error
+	// Details is List with what the back end knows of each object.
+	Details(ctx context.Context, prefix, after string) iter.Seq2[Detail, error]
+}
+
+// Detail is what a back end says of an object without opening it.
+type Detail struct {
+	Key  string
+	Size int64
+	// Modified is when the object was created, by the back end's clock.
+	Modified time.Time
 }
 
 // Object is an open object. Reads at any offset may run concurrently.

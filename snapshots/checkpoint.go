@@ -157,7 +157,7 @@ func (a CheckpointAction) checkPins(st *State) error {
 	}
 	for _, role := range a.Pinned() {
 		if _, ok := st.Snapshots[a.Pin(role)]; !ok {
-			return fmt.Errorf("checkpoint %q, %s: %w", a.Name, role, &UnknownSnapshotError{Name: a.Pin(role).String()})
+			return fmt.Errorf("checkpoint %q, %s: %w", a.Name, role, st.unknown(a.Pin(role).String()))
 		}
 	}
 	return nil

@@ -29,6 +29,9 @@ type Change struct {
 // the answer can't be had, the error is an *OutcomeUnknownError. After any
 // other error nothing was committed. Cancellation before the first attempt
 // stops it; once an attempt has begun, Commit finds out how it ended.
+//
+// What the change makes known is all there when it is committed: what garbage
+// collection gave up meanwhile gets a new name first (see secure).
 func (s *Store) Commit(ctx context.Context, c Change) (uint64, error) {
 	if len(c.Actions) == 0 {
 		return 0, errors.New("commit without actions")
@@ -46,6 +49,9 @@ func (s *Store) Commit(ctx context.Context, c Change) (uint64, error) {
 		if err := c.allowed(st); err != nil {
 			return 0, fmt.Errorf("commit %q: %w", c.Reason, err)
 		}
+		if err := s.secure(ctx, st, c.Actions); err != nil {
+			return 0, fmt.Errorf("commit %q: %w", c.Reason, err)
+		}
 		n, ours, err := s.try(ctx, st, c, attempt)
 		if err != nil || ours {
 			return n, err
@@ -58,6 +64,9 @@ func (s *Store) Commit(ctx context.Context, c Change) (uint64, error) {
 func (c *Change) allowed(st State) error {
 	if len(st.Unknown) > 0 {
 		return fmt.Errorf("%w: %s", ErrNewerStore, st.Unknown[0])
+	}
+	if drop, ok := st.DroppedRuns[c.Run]; ok && c.Run != "" {
+		return &DroppedRunError{Run: c.Run, Drop: drop}
 	}
 	if c.Check != nil {
 		if err := c.Check(st); err != nil {

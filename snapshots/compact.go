@@ -33,7 +33,7 @@ func (a ManifestAction) check(st *State) error {
 	now, ok := st.Snapshots[a.Digest]
 	switch {
 	case !ok:
-		return &UnknownSnapshotError{Name: a.Digest.String()}
+		return st.unknown(a.Digest.String())
 	case a.Manifest.IsZero():
 		return fmt.Errorf("snapshot %s: manifest action without manifest", a.Digest.Short())
 	case now.Manifest != a.Old:
@@ -42,22 +42,7 @@ func (a ManifestAction) check(st *State) error {
 	return nil
 }
 
-// apply maps every commit of the snapshot anew: manifests before this one do
-// not count any more.
-func (a ManifestAction) apply(st *State, _ *Entry) {
-	history := make([]SnapshotInfo, len(st.History))
-	for i, info := range st.History {
-		if info.Digest == a.Digest {
-			info.Manifest = a.Manifest
-		}
-		history[i] = info
-	}
-	st.History = history
-	if info, ok := st.Snapshots[a.Digest]; ok {
-		info.Manifest = a.Manifest
-		st.Snapshots[a.Digest] = info
-	}
-}
+func (a ManifestAction) apply(st *State, e *Entry) { st.hold(a.Digest, a.Manifest, "compacted", e) }
 
 // Layered lists the tables that are stored as changes upon others.
 func (sn *Snapshot) Layered() []parts.Table {

@@ -26,6 +26,10 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, writeForever(dir))
 		os.Exit(1)
 	}
+	if dir := os.Getenv(collectDir); dir != "" {
+		fmt.Fprintln(os.Stderr, collectForever(dir))
+		os.Exit(1)
+	}
 	code := m.Run()
 	if err := goleak.Find(); code == 0 && err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -102,9 +106,13 @@ func TestKill(t *testing.T) {
 // killOne starts a writer, lets it commit once, and kills it after a while. It
 // returns the last number that the writer called done.
 func killOne(t *testing.T, dir string, after time.Duration) (done uint64) {
+	return killAs(t, crashDir, dir, after)
+}
+
+func killAs(t *testing.T, role, dir string, after time.Duration) (done uint64) {
 	t.Helper()
 	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), crashDir+"="+dir)
+	cmd.Env = append(os.Environ(), role+"="+dir)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)

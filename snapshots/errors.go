@@ -62,11 +62,15 @@ type UnknownSnapshotError struct {
 	Name string
 	Near []string // names that are much like it
 	Many []string // digests that start with it, if several do
-	Why  string   // more about a name that could be one
+	Why  string   // more about a name that could be one, or was one
+	// dropped is the log entry that dropped it, zero if none did.
+	dropped uint64
 }
 
 func (e *UnknownSnapshotError) Error() string {
 	switch {
+	case e.dropped != 0:
+		return fmt.Sprintf("no snapshot %q any more: %s", e.Name, e.Why)
 	case e.Why != "":
 		return fmt.Sprintf("no snapshot %q: %s (see: parallelrun checkpoint list)", e.Name, e.Why)
 	case len(e.Many) > 0:
@@ -172,3 +176,37 @@ func (e *LeaseLostError) Error() string {
 
 // Hint says what to do.
 func (*LeaseLostError) Hint() string { return "nothing more is sent; go on with: parallelrun resume" }
+
+// DroppedRunError: the run's files are not wanted any more, so nothing more is
+// done for it. Start a new one.
+type DroppedRunError struct {
+	Run  string
+	Drop DropInfo
+}
+
+func (e *DroppedRunError) Error() string {
+	return fmt.Sprintf("run %s is no more: %s (%s)", e.Run, e.Drop, e.Hint())
+}
+
+// Hint says what to do.
+func (*DroppedRunError) Hint() string { return "start a new one with: parallelrun run" }
+
+// CollectedError: what was to be used was garbage, and is gone: no entry of the
+// log needed it. Make it anew.
+type CollectedError struct {
+	Object string // key that it had
+	Mark   Mark
+}
+
+func (e *CollectedError) Error() string {
+	return fmt.Sprintf("%s was garbage, given up on %s (log entry %d), and is gone: no entry of the log needed it (%s)",
+		e.Object, e.Mark.Time.UTC().Format(time.RFC3339), e.Mark.N, e.Hint())
+}
+
+// Unwrap: it is not there.
+func (*CollectedError) Unwrap() error { return ErrNotFound }
+
+// Hint says what to do.
+func (*CollectedError) Hint() string {
+	return "do the step anew; work that takes longer than the grace period of gc is not safe from it"
+}

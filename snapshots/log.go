@@ -36,6 +36,8 @@ func (s *Store) catchUp(ctx context.Context) error {
 		}
 	}
 	s.state = next
+	known := next.marks.shared()
+	s.marks.Store(&known)
 	return nil
 }
 

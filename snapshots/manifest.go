@@ -31,7 +31,11 @@ type manifest struct {
 	Tables   []parts.Table `json:"tables"` // by name
 }
 
-func manifestKey(d Digest) string { return manifestsPrefix + d.String() + ".json" }
+// manifestKey is a manifest's first name, by which messages speak of it. Where
+// it lies, Store.where says.
+func manifestKey(d Digest) string { return manifestContent(d).key(0) }
+
+func manifestContent(d Digest) content { return content{sum: d, manifest: true} }
 
 // snapshotTag begins what a snapshot digest is made over.
 const snapshotTag = "PRs1"
@@ -85,7 +89,7 @@ func (s *Store) putManifest(ctx context.Context, tables []parts.Table) (snapshot
 		return Digest{}, Digest{}, fmt.Errorf("encode manifest: %w", err)
 	}
 	name = digestOf(data)
-	err = s.putBytes(ctx, manifestKey(name), data)
+	err = s.putBytes(ctx, s.where(manifestContent(name)), data)
 	if errors.Is(err, ErrExists) { // its name says that it is the same
 		err = nil
 	}
@@ -103,7 +107,7 @@ func (s *Store) putBytes(ctx context.Context, key string, data []byte) error {
 // readManifest reads a manifest and checks that it is the one it is named for.
 func (s *Store) readManifest(ctx context.Context, name Digest) (*manifest, error) {
 	key := manifestKey(name)
-	data, err := readObject(ctx, s.b, key)
+	data, err := find(ctx, s, manifestContent(name), func(ctx context.Context, key string) ([]byte, error) { return readObject(ctx, s.b, key) })
 	if errors.Is(err, ErrNotFound) {
 		return nil, &CorruptError{Object: key, What: "it is missing", Advice: objectAdvice, Err: err}
 	}

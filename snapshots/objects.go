@@ -14,10 +14,11 @@ import (
 
 const objectsPrefix = "objects/sha256/"
 
-func objectKey(o parts.Object) string {
-	hex := o.Name()
-	return objectsPrefix + hex[:2] + "/" + hex[2:4] + "/" + hex
-}
+// objectKey is an object's first name, by which messages speak of it. Where it
+// lies, Store.where says.
+func objectKey(o parts.Object) string { return contentOf(o).key(0) }
+
+func contentOf(o parts.Object) content { return content{sum: o.SHA256} }
 
 // PutStats count what putting objects did.
 type PutStats struct {
@@ -45,7 +46,7 @@ func (s *Store) putObject(ctx context.Context, body io.ReadSeeker, count *putCou
 	if err != nil {
 		return o, fmt.Errorf("put object: %w", err)
 	}
-	there, err := createInsisting(ctx, s.b, objectKey(o), body)
+	there, err := createInsisting(ctx, s.b, s.where(contentOf(o)), body)
 	switch {
 	case err == nil:
 		count.objects.Add(1)
@@ -105,12 +106,12 @@ const objectAdvice = "restore the object from a copy of the store, or make the s
 // checkSize makes sure that an object that is there is as long as its name
 // says; verify reads its bytes too.
 func (s *Store) checkSize(ctx context.Context, o parts.Object) error {
-	n, err := s.b.Stat(ctx, objectKey(o))
+	n, err := find(ctx, s, contentOf(o), s.b.Stat)
 	return sized(o, n, err)
 }
 
 func (s *Store) openSized(ctx context.Context, o parts.Object) (Object, error) {
-	f, err := s.b.Open(ctx, objectKey(o))
+	f, err := find(ctx, s, contentOf(o), s.b.Open)
 	if err != nil {
 		return nil, sized(o, 0, err)
 	}

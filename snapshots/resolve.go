@@ -32,7 +32,11 @@ func (st State) Resolve(name string) (SnapshotInfo, error) {
 	case 1:
 		return st.Snapshots[found[0]], nil
 	case 0:
-		return SnapshotInfo{}, &UnknownSnapshotError{Name: name, Near: st.near(name)}
+		e := st.unknown(name)
+		if e.Why == "" {
+			e.Near = st.near(name)
+		}
+		return SnapshotInfo{}, e
 	}
 	e := &UnknownSnapshotError{Name: name}
 	for _, d := range found {
@@ -40,6 +44,21 @@ func (st State) Resolve(name string) (SnapshotInfo, error) {
 	}
 	slices.Sort(e.Many)
 	return SnapshotInfo{}, e
+}
+
+// unknown is the error for a name that no snapshot has; it knows whether one
+// had it.
+func (st *State) unknown(name string) *UnknownSnapshotError {
+	e := &UnknownSnapshotError{Name: name}
+	if len(name) < minPrefix {
+		return e
+	}
+	for d, drop := range st.Dropped {
+		if strings.HasPrefix(d.String(), name) && drop.N > e.dropped {
+			e.Why, e.dropped = drop.String(), drop.N
+		}
+	}
+	return e
 }
 
 // near lists a few names that could be meant.

@@ -22,6 +22,15 @@ type State struct {
 	// Waves are those that were ever declared complete.
 	Waves map[WaveKey]WaveInfo
 
+	// Dropped are the snapshots that were dropped and not committed again.
+	Dropped map[Digest]DropInfo
+	// DroppedRuns are the runs whose files are not wanted any more.
+	DroppedRuns map[string]DropInfo
+	// Former are manifests that held a snapshot once, by their SHA-256.
+	Former map[Digest]Former
+	// marks say which names were given up.
+	marks marks
+
 	// Unknown lists what a newer program wrote, for people. If there is any,
 	// the store is never written.
 	Unknown []string
@@ -62,6 +71,26 @@ func (st State) Latest(dataset, stage string) (SnapshotInfo, bool) {
 	return SnapshotInfo{}, false
 }
 
+// hold makes a manifest the one that holds a snapshot, for every commit of it
+// so far: those before it do not count any more. why is what became of them.
+func (st *State) hold(snapshot, manifest Digest, why string, e *Entry) {
+	delete(st.Former, manifest)
+	now, ok := st.Snapshots[snapshot]
+	if !ok || now.Manifest == manifest {
+		return
+	}
+	st.former(now.Manifest, snapshot, why, e)
+	now.Manifest = manifest
+	st.Snapshots[snapshot] = now
+	history := slices.Clone(st.History)
+	for i := range history {
+		if history[i].Digest == snapshot {
+			history[i].Manifest = manifest
+		}
+	}
+	st.History = history
+}
+
 // clone copies the state so that others keep the old one.
 func (st *State) clone() State {
 	c := *st
@@ -71,6 +100,10 @@ func (st *State) clone() State {
 	c.Namespaces = cloneMap(st.Namespaces)
 	c.Checkpoints = cloneMap(st.Checkpoints)
 	c.Waves = cloneMap(st.Waves)
+	c.Dropped = cloneMap(st.Dropped)
+	c.DroppedRuns = cloneMap(st.DroppedRuns)
+	c.Former = cloneMap(st.Former)
+	c.marks = st.marks.shared()
 	c.History = slices.Clip(st.History)
 	c.Unknown = slices.Clip(st.Unknown)
 	return c

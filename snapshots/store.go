@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/parallelrun/parallelrun/internal/seal"
@@ -34,6 +35,8 @@ type Store struct {
 
 	mu    sync.Mutex // held while the log is read
 	state State
+	// marks are those of state, for who must not wait for the log.
+	marks atomic.Pointer[marks]
 }
 
 // Open opens a store that Init made. It reads format.json and nothing else.
@@ -57,6 +60,7 @@ func Open(ctx context.Context, b Backend, o Options) (*Store, error) {
 	}
 	s := &Store{b: b, o: o, format: f, process: thisProcess}
 	s.state = (&State{Head: digest}).clone()
+	s.marks.Store(&marks{})
 	return s, nil
 }
 

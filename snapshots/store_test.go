@@ -321,7 +321,7 @@ func TestRacingCommitters(t *testing.T) {
 // What a newer program wrote can be read, and bars all writing.
 func TestNewerLogIsReadOnly(t *testing.T) {
 	for name, actions := range map[string]string{
-		"unknown kind":          `[{"kind":"garbage","version":1}]`,
+		"unknown kind":          `[{"kind":"confetti","version":1}]`,
 		"unknown version":       `[{"kind":"ref","version":2,"name":"x"}]`,
 		"unknown field":         `[{"kind":"namespace","version":1,"source":"a","namespace":"b","color":"red"}]`,
 		"unknown nested field":  `[{"kind":"lease","version":1,"target":"a","epoch":1,"holder":{"run":"r","session":"s","host":"h","pid":1,"mood":"good"}}]`,

@@ -50,6 +50,7 @@ type Writer struct {
 
 	mu     sync.Mutex
 	tables map[string]*tableWriter
+	begun  bool  // the log was read
 	err    error // of the set of tables, told by the first call
 }
 
@@ -113,6 +114,9 @@ func (w *Writer) table(ctx context.Context, name string) (*parts.TableWriter, er
 	if t == nil {
 		return nil, fmt.Errorf("snapshot: no table %q among those it was begun with", name)
 	}
+	if err := w.begin(ctx); err != nil {
+		return nil, err
+	}
 	if t.w == nil {
 		parent, err := w.parent(ctx, t.shape)
 		if err != nil {
@@ -130,6 +134,20 @@ func (w *Writer) table(ctx context.Context, name string) (*parts.TableWriter, er
 		})
 	}
 	return t.w, nil
+}
+
+// begin reads the log, so that nothing is written under a name that was given
+// up before: such a name may be deleted at any moment, one that is given up
+// from now on is left for a grace period.
+func (w *Writer) begin(ctx context.Context) error {
+	if w.begun {
+		return nil
+	}
+	if _, err := w.s.State(ctx); err != nil {
+		return err
+	}
+	w.begun = true
+	return nil
 }
 
 // parent is the parent's table that a table may be written upon, nil for none.

@@ -246,7 +246,7 @@ type dropView struct {
 
 func (v dropView) Text(p *ui.Page) {
 	if v.Dropped {
-		p.Line("checkpoint %s is dropped (log entry %d); what it pinned stays in the store", v.Name, v.Entry)
+		p.Line("checkpoint %s is dropped (log entry %d); what it pinned is kept as retention and gc say", v.Name, v.Entry)
 		return
 	}
 	p.Line("would drop checkpoint %s of %s: it pins %s of target %s", v.Name, v.Time.Format(time.DateTime), v.base(), v.Target)

@@ -52,7 +52,8 @@ func newSnapshotsCompact(a *app) *cobra.Command {
 		Short: "Write a snapshot's layered tables whole",
 		Long: "Write a snapshot's layered tables whole, so that other programs can open its parts as they are and\n" +
 			"reading needs no merge. Its digest, names and place in the list stay. Runs do this by themselves when\n" +
-			"a table has too many layers. The files of before stay: other snapshots may lie upon them.",
+			"a table has too many layers. The files of before stay until gc finds that no\n" +
+			"other snapshot lies upon them.",
 		Args: exactly("snapshot"),
 		RunE: func(cmd *cobra.Command, args []string) error { return a.compact(cmd.Context(), args[0], apply) },
 	}

@@ -30,6 +30,7 @@ func commands() []func(*app) *cobra.Command {
 		newExplain,
 		newRunbook,
 		newSnapshots,
+		newGC,
 		newStore,
 		newCheckpoint,
 		newSandbox,

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -69,6 +70,7 @@ var shortScripts = []string{"drift", "results", "wave-runs"}
 // scriptCommands are the commands of scripts:
 //
 //	code N command [arg...]       run a command, which must end with exit code N
+//	capture NAME REGEXP           set $NAME to what the expression's first group, or all of it, matches in the last output
 //	replace OLD NEW FILE          replace every OLD in a file; there must be one
 //	fixture [--layers] DIR        make a store with snapshots to look at (see fixture, layeredFixture)
 //	gen [users=N] [seed=N] FILE   write a generated legacy directory (package legacygen); its counts go to FILE.counts.json
@@ -99,6 +101,7 @@ var shortScripts = []string{"drift", "results", "wave-runs"}
 //	                              leave a sign of life of the target's credential sync
 var scriptCommands = map[string]func(ts *testscript.TestScript, neg bool, args []string){
 	"admin":    runAdmin,
+	"capture":  runCapture,
 	"code":     runCode,
 	"replace":  runReplace,
 	"epoch":    runEpoch,
@@ -113,6 +116,17 @@ var scriptCommands = map[string]func(ts *testscript.TestScript, neg bool, args [
 	"listed": runListed,
 	"signal": runSignal,
 	"exited": runExited,
+}
+
+func runCapture(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: capture NAME REGEXP")
+	}
+	m := regexp.MustCompile("(?m)" + args[1]).FindStringSubmatch(ts.ReadFile("stdout"))
+	if m == nil {
+		ts.Fatalf("no match for %s", args[1])
+	}
+	ts.Setenv(args[0], m[len(m)-1])
 }
 
 func runCode(ts *testscript.TestScript, neg bool, args []string) {

@@ -22,9 +22,11 @@ type Config struct {
 
 	Version int `json:"version"`
 	// Store is where the snapshot store lies: an absolute path, or s3://BUCKET/PREFIX.
-	Store      string               `json:"store"`
-	S3         S3                   `json:"s3"`
-	Keys       Keys                 `json:"keys"`
+	Store string `json:"store"`
+	S3    S3     `json:"s3"`
+	Keys  Keys   `json:"keys"`
+	// Retention says what of the store is kept; nil: all.
+	Retention  *Retention           `json:"retention,omitempty"`
 	Sources    map[string]Source    `json:"sources"`
 	Targets    map[string]Target    `json:"targets"`
 	Migrations map[string]Migration `json:"migrations"`

@@ -13,7 +13,7 @@ var plainName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*$`)
 // rules checks what a schema can't say: names that lead somewhere, values that
 // exclude each other.
 func (c *Config) rules() Problems {
-	ps := c.storeRules()
+	ps := append(c.storeRules(), c.retentionRules()...)
 	for _, section := range []struct {
 		name string
 		keys []string

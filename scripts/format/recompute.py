@@ -201,11 +201,25 @@ class Store:
     def __init__(self, root):
         self.root = root
         self.checked = set()
+        self.given_up = {}  # how many names of a content the log gave up
+        log = os.path.join(root, "log")
+        for n in sorted(os.listdir(log)) if os.path.isdir(log) else []:
+            with open(os.path.join(log, n), "rb") as f:
+                entry = json.load(f)
+            for a in entry["actions"]:
+                for place in ("objects", "manifests") if a["kind"] == "garbage" else ():
+                    for sha in a.get(place, []):
+                        self.given_up[place, sha] = self.given_up.get((place, sha), 0) + 1
+
+    def named(self, place, sha):
+        """The current name of a content: its SHA-256, with -2, -3 once that was given up."""
+        n = self.given_up.get((place, sha), 0)
+        return "%s-%d" % (sha, n + 1) if n else sha
 
     def path(self, o):
         """The file of an object, its bytes compared with their SHA-256."""
         name = o["sha256"]
-        path = os.path.join(self.root, "objects", "sha256", name[:2], name[2:4], name)
+        path = os.path.join(self.root, "objects", "sha256", name[:2], name[2:4], self.named("objects", name))
         if name not in self.checked:
             h = hashlib.sha256()
             with open(path, "rb") as f:
@@ -309,7 +323,7 @@ def read_table(store, table):
 def read_manifest(store, path):
     with open(path, "rb") as f:
         data = f.read()
-    check(hashlib.sha256(data).hexdigest() + ".json" == os.path.basename(path), "name is not the SHA-256 of its bytes")
+    check(hashlib.sha256(data).hexdigest() == os.path.basename(path)[:64], "name is not the SHA-256 of its bytes")
     m = json.loads(data)
     check(m["version"] in (1, 2), "manifest of version %s" % m["version"])
     for table in m["tables"]:
@@ -328,7 +342,8 @@ def main(args):
         return 2
     store, bad = Store(args[0]), 0
     folder = os.path.join(args[0], "manifests")
-    names = sorted(n for n in os.listdir(folder) if n.endswith(".json"))
+    # What lies under a name that was given up is garbage, and may be half gone.
+    names = sorted(n for n in os.listdir(folder) if n.endswith(".json") and n[:-5] == store.named("manifests", n[:64]))
     for name in names:
         print("manifest %s" % name[:-5])
         try:

@@ -160,6 +160,37 @@ func (f *Fault) List(ctx context.Context, prefix, after string) iter.Seq2[string
 	}
 }
 
+// Delete goes wrong as planned: LoseReply and CancelAfter delete, the others
+// don't.
+func (f *Fault) Delete(ctx context.Context, key string) error {
+	kind, ok := f.next("delete", key)
+	sweeper := f.Backend.(snapshots.Sweeper)
+	if !ok {
+		return sweeper.Delete(ctx, key)
+	}
+	if kind == LoseReply || kind == CancelAfter {
+		if err := sweeper.Delete(ctx, key); err != nil {
+			return err
+		}
+	}
+	return injected("delete", key, map[Kind]error{Refuse: snapshots.ErrUnknownOutcome, LoseReply: snapshots.ErrUnknownOutcome, CancelAfter: context.Canceled}[kind])
+}
+
+// Details goes wrong as planned.
+func (f *Fault) Details(ctx context.Context, prefix, after string) iter.Seq2[snapshots.Detail, error] {
+	return func(yield func(snapshots.Detail, error) bool) {
+		if _, ok := f.next("list", prefix); ok {
+			yield(snapshots.Detail{}, injected("list", prefix, nil))
+			return
+		}
+		for d, err := range f.Backend.(snapshots.Sweeper).Details(ctx, prefix, after) {
+			if !yield(d, err) {
+				return
+			}
+		}
+	}
+}
+
 // cutBody breaks off after some bytes.
 type cutBody struct {
 	io.ReadSeeker

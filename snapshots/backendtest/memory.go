@@ -10,17 +10,22 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/parallelrun/parallelrun/snapshots"
 )
 
 // Memory is a back end that forgets. Its zero value is empty and ready.
 type Memory struct {
+	// Now is the clock for the times of objects; nil: time.Now.
+	Now func() time.Time
+
 	mu sync.Mutex
 	m  map[string][]byte
+	at map[string]time.Time
 }
 
-var _ snapshots.Backend = (*Memory)(nil)
+var _ snapshots.Sweeper = (*Memory)(nil)
 
 // Location names the back end.
 func (m *Memory) Location() string { return "memory" }
@@ -51,9 +56,9 @@ func (m *Memory) Create(ctx context.Context, key string, body io.ReadSeeker) err
 		return fmt.Errorf("create %s: %w", key, snapshots.ErrExists)
 	}
 	if m.m == nil {
-		m.m = map[string][]byte{}
+		m.m, m.at = map[string][]byte{}, map[string]time.Time{}
 	}
-	m.m[key] = data
+	m.m[key], m.at[key] = data, m.now()
 	return nil
 }
 
@@ -99,6 +104,39 @@ func (m *Memory) List(ctx context.Context, prefix, after string) iter.Seq2[strin
 			}
 		}
 	}
+}
+
+// Delete takes an object away.
+func (m *Memory) Delete(ctx context.Context, key string) error {
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("delete %s: %w", key, err)
+	}
+	if err := snapshots.CheckKey(key); err != nil {
+		return err
+	}
+	m.Remove(key)
+	return nil
+}
+
+// Details yields keys in order, with sizes and times.
+func (m *Memory) Details(ctx context.Context, prefix, after string) iter.Seq2[snapshots.Detail, error] {
+	return func(yield func(snapshots.Detail, error) bool) {
+		for key, err := range m.List(ctx, prefix, after) {
+			m.mu.Lock()
+			d := snapshots.Detail{Key: key, Size: int64(len(m.m[key])), Modified: m.at[key]}
+			m.mu.Unlock()
+			if !yield(d, err) {
+				return
+			}
+		}
+	}
+}
+
+func (m *Memory) now() time.Time {
+	if m.Now != nil {
+		return m.Now()
+	}
+	return time.Now()
 }
 
 // Replace puts other bytes in an object's place, as a failing disk would.

@@ -41,6 +41,8 @@ func Run(t *testing.T, make Opener) {
 		{"broken body", brokenBody},
 		{"body is read from its start", rewinds},
 		{"concurrent reads", concurrentReads},
+		{"delete", deletes},
+		{"details", details},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) { test.run(t, make(t)) })
@@ -374,6 +376,69 @@ func rewinds(t *testing.T, open func() snapshots.Backend) {
 		t.Fatal(err)
 	}
 	wantBytes(t, b, "k", []byte("whole"))
+}
+
+func sweeper(t *testing.T, b snapshots.Backend) snapshots.Sweeper {
+	t.Helper()
+	s, ok := b.(snapshots.Sweeper)
+	if !ok {
+		t.Fatalf("%T can't delete", b)
+	}
+	return s
+}
+
+func deletes(t *testing.T, open func() snapshots.Backend) {
+	b, other := sweeper(t, open()), sweeper(t, open())
+	mustPut(t, b, "objects/a", []byte("a"))
+	mustPut(t, b, "objects/a-2", []byte("b"))
+	for range 2 { // what is gone may be deleted again
+		if err := other.Delete(t.Context(), "objects/a"); err != nil {
+			t.Error(err)
+		}
+	}
+	for _, key := range []string{"objects", "nothing/at/all", "objects/a-2/below"} {
+		if err := b.Delete(t.Context(), key); err != nil {
+			t.Errorf("delete %s, where no object is: %v", key, err)
+		}
+	}
+	if _, err := b.Stat(t.Context(), "objects/a"); !errors.Is(err, snapshots.ErrNotFound) {
+		t.Errorf("deleted and still there: %v", err)
+	}
+	if keys, err := Keys(t.Context(), b, "objects/", ""); !slices.Equal(keys, []string{"objects/a-2"}) || err != nil {
+		t.Errorf("left: %q, %v", keys, err)
+	}
+	wantBytes(t, b, "objects/a-2", []byte("b"))
+	mustPut(t, b, "objects/a", []byte("again")) // a back end forgets; the log does not
+	wantBytes(t, other, "objects/a", []byte("again"))
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := b.Delete(ctx, "objects/a"); !errors.Is(err, context.Canceled) {
+		t.Errorf("cancelled: %v", err)
+	}
+	if err := b.Delete(t.Context(), "../up"); !errors.Is(err, snapshots.ErrBadKey) {
+		t.Errorf("bad key: %v", err)
+	}
+	wantBytes(t, b, "objects/a", []byte("again"))
+}
+
+func details(t *testing.T, open func() snapshots.Backend) {
+	b := sweeper(t, open())
+	for i, key := range []string{"a/1", "a/2", "b"} {
+		mustPut(t, b, key, make([]byte, i))
+	}
+	var got []string
+	for d, err := range b.Details(t.Context(), "a/", "") {
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, fmt.Sprint(d.Key, " ", d.Size))
+		if age := time.Since(d.Modified); age > time.Hour || age < -time.Hour {
+			t.Errorf("%s is said to be of %s", d.Key, d.Modified)
+		}
+	}
+	if want := []string{"a/1 0", "a/2 1"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
 }
 
 func concurrentReads(t *testing.T, open func() snapshots.Backend) {

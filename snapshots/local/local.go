@@ -63,7 +63,7 @@ type Backend struct {
 	linking func(from, to string) error
 }
 
-var _ snapshots.Backend = (*Backend)(nil)
+var _ snapshots.Sweeper = (*Backend)(nil)
 
 // Create opens the directory and makes it first if it is not there.
 func Create(dir string) (*Backend, error) {
@@ -333,6 +333,26 @@ func (b *Backend) Open(ctx context.Context, key string) (snapshots.Object, error
 		return nil, errors.Join(b.openError(key, fs.ErrNotExist), f.Close())
 	}
 	return &object{f, info.Size()}, nil
+}
+
+// Delete removes an object's file. Its folder stays, for a writer may be about
+// to use it. Nothing is synced: an object that comes back after a power cut is
+// found and deleted again.
+func (b *Backend) Delete(ctx context.Context, key string) error {
+	if err := b.usable(ctx, key); err != nil {
+		return err
+	}
+	info, err := b.root.Lstat(key)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) || err == nil && info.IsDir() {
+		return nil
+	}
+	if err == nil {
+		err = b.root.Remove(key)
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return withHint(fmt.Errorf("delete %s in %s: %w", key, b.dir, err))
+	}
+	return nil
 }
 
 type object struct {

@@ -273,6 +273,16 @@ func (r *Reader) LargeObjects(ctx context.Context) iter.Seq2[Object, error] {
 	}
 }
 
+// LargeIn lists the objects of one list, a Part's Large, for who looks at many
+// tables that share their parts.
+func (r *Reader) LargeIn(ctx context.Context, list Object) ([]Object, error) {
+	objects, err := r.largeOf(ctx, list)
+	if err != nil {
+		return nil, r.damage(err)
+	}
+	return objects, nil
+}
+
 func (r *Reader) largeOf(ctx context.Context, o Object) (objects []Object, err error) {
 	src, closer, err := r.open(ctx, o)
 	if err != nil {

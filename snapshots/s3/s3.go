@@ -42,7 +42,7 @@ type Backend struct {
 	page   int32         // keys per page of a list; zero: as the server likes
 }
 
-var _ snapshots.Backend = (*Backend)(nil)
+var _ snapshots.Sweeper = (*Backend)(nil)
 
 // Open makes a client for the bucket. It sends nothing yet: whether the bucket
 // can be reached shows with the first object.
