@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"iter"
+	"time"
 )
 
 // Errors of back ends. Each says what the caller does next.
@@ -39,6 +40,14 @@ type Backend interface {
 	List(ctx context.Context, prefix, after string) iter.Seq2[string, error]
 	// Location is how people name this back end, without secrets.
 	Location() string
+}
+
+// Detail is what a back end says of an object without opening it.
+type Detail struct {
+	Key  string
+	Size int64
+	// Modified is when the object was created, by the back end's clock.
+	Modified time.Time
 }
 
 // Object is an open object. Reads at any offset may run concurrently.

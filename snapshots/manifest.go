@@ -103,7 +103,7 @@ func (s *Store) putBytes(ctx context.Context, key string, data []byte) error {
 // readManifest reads a manifest and checks that it is the one it is named for.
 func (s *Store) readManifest(ctx context.Context, name Digest) (*manifest, error) {
 	key := manifestKey(name)
-	data, err := readObject(ctx, s.b, key)
+	data, err := s.readRepaired(ctx, key, name)
 	if errors.Is(err, ErrNotFound) {
 		return nil, &CorruptError{Object: key, What: "it is missing", Advice: objectAdvice, Err: err}
 	}

@@ -109,8 +109,8 @@ func (s *Store) checkSize(ctx context.Context, o parts.Object) error {
 	return sized(o, n, err)
 }
 
-func (s *Store) openSized(ctx context.Context, o parts.Object) (Object, error) {
-	f, err := s.b.Open(ctx, objectKey(o))
+func (s *Store) openSized(ctx context.Context, o parts.Object, key string) (Object, error) {
+	f, err := s.b.Open(ctx, key)
 	if err != nil {
 		return nil, sized(o, 0, err)
 	}
@@ -133,12 +133,7 @@ func sized(o parts.Object, size int64, err error) error {
 	return nil
 }
 
-// verified opens objects whose bytes are checked before anyone sees them.
-func (s *Store) verified() parts.OpenFunc {
-	return parts.Verified(s.openRaw)
-}
-
 // openRaw opens objects of which only the size is checked.
 func (s *Store) openRaw(ctx context.Context, o parts.Object) (parts.Source, error) {
-	return s.openSized(ctx, o)
+	return s.openSized(ctx, o, objectKey(o))
 }

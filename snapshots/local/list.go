@@ -33,6 +33,28 @@ func (b *Backend) List(ctx context.Context, prefix, after string) iter.Seq2[stri
 	}
 }
 
+// Details yields the keys that List yields, with size and time of the last
+// change of each file. One that is deleted meanwhile is left out.
+func (b *Backend) Details(ctx context.Context, prefix, after string) iter.Seq2[snapshots.Detail, error] {
+	return func(yield func(snapshots.Detail, error) bool) {
+		for key, err := range b.List(ctx, prefix, after) {
+			d := snapshots.Detail{Key: key}
+			if err == nil {
+				var info fs.FileInfo
+				if info, err = b.root.Lstat(key); errors.Is(err, fs.ErrNotExist) {
+					continue
+				}
+				if err == nil {
+					d.Size, d.Modified = info.Size(), info.ModTime()
+				}
+			}
+			if !yield(d, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
 type lister struct {
 	b             *Backend
 	ctx           context.Context

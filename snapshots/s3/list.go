@@ -19,8 +19,19 @@ import (
 // another order is refused: a reader that stops at a gap would miss entries.
 func (b *Backend) List(ctx context.Context, prefix, after string) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
+		for d, err := range b.Details(ctx, prefix, after) {
+			if !yield(d.Key, err) {
+				return
+			}
+		}
+	}
+}
+
+// Details yields what List yields, with what the server says of each object.
+func (b *Backend) Details(ctx context.Context, prefix, after string) iter.Seq2[snapshots.Detail, error] {
+	return func(yield func(snapshots.Detail, error) bool) {
 		if err := ctx.Err(); err != nil {
-			yield("", fmt.Errorf("list %s: %w", b.name(prefix), err))
+			yield(snapshots.Detail{}, fmt.Errorf("list %s: %w", b.name(prefix), err))
 			return
 		}
 		if !startsKey(prefix) {
@@ -57,7 +68,7 @@ type lister struct {
 	b      *Backend
 	prefix string
 	last   string
-	yield  func(string, error) bool
+	yield  func(snapshots.Detail, error) bool
 }
 
 // page yields one page, and says whether there is another.
@@ -68,7 +79,7 @@ func (l *lister) page(ctx context.Context, in *s3.ListObjectsV2Input) bool {
 		return err
 	})
 	if err != nil {
-		l.yield("", err)
+		l.yield(snapshots.Detail{}, err)
 		return false
 	}
 	for _, o := range out.Contents {
@@ -77,11 +88,11 @@ func (l *lister) page(ctx context.Context, in *s3.ListObjectsV2Input) bool {
 			continue // not a store's
 		}
 		if !strings.HasPrefix(key, l.prefix) || key <= l.last && l.last != "" {
-			l.yield("", l.disorder(key))
+			l.yield(snapshots.Detail{}, l.disorder(key))
 			return false
 		}
 		l.last = key
-		if !l.yield(key, nil) {
+		if !l.yield(snapshots.Detail{Key: key, Size: aws.ToInt64(o.Size), Modified: aws.ToTime(o.LastModified)}, nil) {
 			return false
 		}
 	}
