@@ -99,7 +99,9 @@ func (d *dependents) keys(ctx context.Context, name Digest) (map[string]bool, er
 func epochKey(epoch uint32) string { return "keys/" + strconv.FormatUint(uint64(epoch), 10) + "/" }
 
 func (f *Finding) dependent(info SnapshotInfo) {
-	if !slices.ContainsFunc(f.Snapshots, func(x SnapshotInfo) bool { return x.Digest == info.Digest && x.Dataset == info.Dataset && x.Stage == info.Stage }) {
+	if !slices.ContainsFunc(f.Snapshots, func(x SnapshotInfo) bool {
+		return x.Digest == info.Digest && x.Dataset == info.Dataset && x.Stage == info.Stage
+	}) {
 		f.Snapshots = append(f.Snapshots, info)
 	}
 }

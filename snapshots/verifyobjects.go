@@ -375,4 +375,3 @@ func (v *verifier) wasRead(o *object) {
 		v.report.Read += o.Bytes
 	}
 }
-

@@ -35,6 +35,7 @@ func commands() []func(*app) *cobra.Command {
 		newSandbox,
 		newDemo,
 		newVersion,
+		newSecondReader,
 	}
 }
 

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"sync"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -184,7 +186,7 @@ func (v verifyView) Text(p *ui.Page) {
 		p.Line("%s: read where the first copy is damaged", counted(v.Repaired, "repaired copy"))
 	}
 	if v.Orphans > 0 {
-		p.Line("%s that nothing refers to, left by runs that were stopped or are at work: no damage", counted(v.Orphans, "object"))
+		p.Line("%s that nothing refers to, left by compaction, by runs that were stopped, or of runs at work: no damage", counted(v.Orphans, "object"))
 	}
 	if s := v.Sample; s != nil {
 		p.Line("a sample of %g%% was read: %d of %s, %d of %s; the others were looked at by name and size only", s.Percent,
@@ -237,8 +239,12 @@ func (a *app) verifyStore(ctx context.Context, names []string, f verifyFlags) er
 	if len(names) == 0 {
 		names = nil
 	}
+	second, err := a.secondReader()
+	if err != nil {
+		return err
+	}
 	report, err := s.Verify(ctx, snapshots.VerifyOptions{Level: level, Snapshots: names, Sample: float64(f.sample), Seed: f.seed,
-		Workers: a.flags.workers, Memory: int64(a.flags.memory), Progress: a.steps})
+		Workers: a.flags.workers, Memory: int64(a.flags.memory), Second: second.Compare, Progress: a.steps})
 	if err != nil {
 		return err
 	}
@@ -271,14 +277,28 @@ func verifyViewOf(r snapshots.VerifyReport, level snapshots.VerifyLevel, f verif
 	return v
 }
 
-// steps shows the steps of a verification one after another.
+// steps shows the steps of a verification one after another, those that take
+// a moment.
 func (a *app) steps(name string, total int64, unit string) func(int64) {
-	step := a.progress().Step(name, total, unit)
+	var mu sync.Mutex
+	var step *ui.Step
+	began, done := time.Now(), int64(0)
 	return func(n int64) {
+		mu.Lock()
+		defer mu.Unlock()
 		if n < 0 {
 			step.End()
 			return
 		}
-		step.Add(n)
+		done += n
+		switch {
+		case step != nil:
+			step.Add(n)
+		case time.Since(began) > worthShowing:
+			step = a.progress().Step(name, total, unit)
+			step.Set(done, total)
+		}
 	}
 }
+
+const worthShowing = 300 * time.Millisecond
