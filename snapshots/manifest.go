@@ -33,6 +33,12 @@ type manifest struct {
 
 func manifestKey(d Digest) string { return manifestsPrefix + d.String() + ".json" }
 
+// manifestName reads what manifestKey writes.
+func manifestName(key string) (d Digest, ok bool) {
+	d, ok = parseHex(strings.TrimSuffix(strings.TrimPrefix(key, manifestsPrefix), ".json"))
+	return d, ok && manifestKey(d) == key
+}
+
 // snapshotTag begins what a snapshot digest is made over.
 const snapshotTag = "PRs1"
 

@@ -110,14 +110,19 @@ func (s *Store) Verify(ctx context.Context, o VerifyOptions) (VerifyReport, erro
 	if err != nil {
 		return VerifyReport{}, err
 	}
+	err = v.run(ctx)
+	return v.report, err
+}
+
+func (v *verifier) run(ctx context.Context) error {
 	for _, step := range []func(context.Context) error{
 		v.log, v.manifests, v.presence, v.largeValues, v.inputs, v.bytes, v.rows, v.digests, v.second, v.keys, v.leases, v.dependents,
 	} {
 		if err := step(ctx); err != nil {
-			return v.report, err
+			return err
 		}
 	}
-	return v.report, nil
+	return nil
 }
 
 // verifier is one Verify under way. Its maps are filled step by step.

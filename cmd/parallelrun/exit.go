@@ -46,7 +46,7 @@ var exitRules = []exitRule{
 	{ui.Unreachable, is(s3.ErrUnreachable)},
 	{ui.Refused, as[*snapshots.UnknownSnapshotError]},
 	{ui.Refused, as[*snapshots.RefMovedError]},
-	{ui.Refused, is(snapshots.ErrManifestMoved)},
+	{ui.Refused, is(snapshots.ErrManifestMoved, snapshots.ErrNotHeld)},
 	{ui.Refused, as[*snapshots.CheckpointExistsError]},
 	{ui.Refused, as[*snapshots.UnknownCheckpointError]},
 	{ui.Refused, as[*snapshots.WaveStateError]},
