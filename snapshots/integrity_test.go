@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"errors"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -12,6 +14,7 @@ import (
 	"github.com/parallelrun/parallelrun/schemas"
 	"github.com/parallelrun/parallelrun/snapshots"
 	"github.com/parallelrun/parallelrun/snapshots/backendtest"
+	"github.com/parallelrun/parallelrun/snapshots/local"
 	"github.com/parallelrun/parallelrun/snapshots/parts"
 )
 
@@ -193,3 +196,29 @@ func copyMemory(t *testing.T, m *backendtest.Memory) *backendtest.Memory {
 }
 
 func sha(data []byte) snapshots.Digest { return sha256.Sum256(data) }
+
+// The reader in Python goes by second copies as well.
+func TestRecomputeRepaired(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "store")
+	if err := os.CopyFS(dir, os.DirFS(filepath.Join("testdata", "golden-v1-layers"))); err != nil {
+		t.Fatal(err)
+	}
+	b, err := local.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	s := openGolden(t, b, nil)
+	part := must(mustSnapshot(t, s, state(t, s).History[0].Digest.String()).Reader("people")).Table().Layers[0].Parts[0]
+	name := filepath.Join("objects", "sha256", part.Index.Name()[:2], part.Index.Name()[2:4], part.Index.Name())
+	path := filepath.Join(dir, name)
+	data := must(os.ReadFile(path))
+	data[40] ^= 1
+	if err := errors.Join(os.Remove(path), os.WriteFile(path, data, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	if steps, err := s.Repair(t.Context(), snapshots.RepairOptions{Apply: true}); err != nil || len(steps) != 1 || !steps[0].Done {
+		t.Fatalf("repair: %v, %v", steps, err)
+	}
+	recompute(t, dir, 6)
+}

@@ -66,8 +66,8 @@ func (s *Store) Repair(ctx context.Context, o RepairOptions) ([]RepairStep, erro
 		if !f.Damage() {
 			continue
 		}
-		step, err := r.plan(ctx, f)
-		if err != nil {
+		step := RepairStep{Finding: f, Key: f.Object}
+		if err := r.plan(ctx, &step); err != nil {
 			return r.steps, err
 		}
 		r.steps = append(r.steps, step)
@@ -96,21 +96,20 @@ type repairer struct {
 }
 
 // plan finds out what can be done about a finding.
-func (r *repairer) plan(ctx context.Context, f Finding) (RepairStep, error) {
-	step := RepairStep{Finding: f, Key: f.Object}
-	switch f.Kind {
+func (r *repairer) plan(ctx context.Context, step *RepairStep) error {
+	switch step.Kind {
 	case EntryMissing:
-		return step, nil // see gaps
+		return nil // see gaps
 	case ManifestMissing, ManifestDamaged:
-		return step, r.manifest(ctx, &step)
+		return r.manifest(ctx, step)
 	}
 	for _, o := range r.v.order {
-		if o.state != sound && objectKinds[o.role][o.state] == f.Kind && objectKey(o.Object) == f.Object {
-			return step, r.object(ctx, &step, o)
+		if o.state != sound && objectKinds[o.role][o.state] == step.Kind && objectKey(o.Object) == step.Object {
+			return r.object(ctx, step, o)
 		}
 	}
-	step.Why = f.Advice
-	return step, nil
+	step.Why = step.Advice
+	return nil
 }
 
 // destination chooses the key to write to.

@@ -200,21 +200,29 @@ def read_list(data, magic, size):
 class Store:
     def __init__(self, root):
         self.root = root
-        self.checked = set()
+        self.checked = {}  # files by the SHA-256 that they were found to have
 
     def path(self, o):
         """The file of an object, its bytes compared with their SHA-256."""
         name = o["sha256"]
-        path = os.path.join(self.root, "objects", "sha256", name[:2], name[2:4], name)
-        if name not in self.checked:
+        path = self.checked.get(name) or self.sound(name, "objects", "sha256", name[:2], name[2:4], name)
+        check(path, "object %s does not have its SHA-256" % name)
+        self.checked[name] = path
+        check(os.path.getsize(path) == o["bytes"], "object %s has another size" % name)
+        return path
+
+    def sound(self, sha256, *key):
+        """The first copy of a file that has a SHA-256: its own, or the one below repaired/."""
+        for path in (os.path.join(self.root, *key), os.path.join(self.root, "repaired", *key)):
+            if not os.path.exists(path):
+                continue
             h = hashlib.sha256()
             with open(path, "rb") as f:
                 while chunk := f.read(1 << 20):
                     h.update(chunk)
-            check(h.hexdigest() == name, "object %s does not have its SHA-256" % name)
-            self.checked.add(name)
-        check(os.path.getsize(path) == o["bytes"], "object %s has another size" % name)
-        return path
+            if h.hexdigest() == sha256:
+                return path
+        return None
 
     def data(self, o):
         with open(self.path(o), "rb") as f:
@@ -307,10 +315,11 @@ def read_table(store, table):
 
 
 def read_manifest(store, path):
-    with open(path, "rb") as f:
-        data = f.read()
-    check(hashlib.sha256(data).hexdigest() + ".json" == os.path.basename(path), "name is not the SHA-256 of its bytes")
-    m = json.loads(data)
+    name = os.path.basename(path)
+    sound = store.sound(name.removesuffix(".json"), "manifests", name)
+    check(sound, "name is not the SHA-256 of its bytes")
+    with open(sound, "rb") as f:
+        m = json.load(f)
     check(m["version"] in (1, 2), "manifest of version %s" % m["version"])
     for table in m["tables"]:
         try:

@@ -72,7 +72,6 @@ type damage struct {
 	checkpoint bool
 	// alone: repaired without a copy. never: not at all.
 	alone, never bool
-	object       string // the finding's, if it is another
 }
 
 var cards = schemas.Table{Name: "cards", Columns: []schemas.Column{

@@ -88,7 +88,8 @@ func readRequest(in io.ReaderAt) (req request, at int64, err error) {
 	if _, err := in.ReadAt(data, 8); err != nil {
 		return req, 0, err
 	}
-	return req, 8 + int64(n), json.Unmarshal(data, &req)
+	err = json.Unmarshal(data, &req)
+	return req, 8 + int64(n), err
 }
 
 // readPart reads row group by row group.
