@@ -1,17 +1,17 @@
-package local_test
+package local
 
 import (
 	"os"
 	"path/filepath"
 	"testing"
 
+	"github.com/parallelrun/parallelrun/snapshots"
 	"github.com/parallelrun/parallelrun/snapshots/backendtest"
-	"github.com/parallelrun/parallelrun/snapshots/local"
 )
 
 // spoiler damages a directory as whoever has it on disk can.
 type spoiler struct {
-	*local.Backend
+	*Backend
 	t   *testing.T
 	dir string
 }
@@ -32,10 +32,9 @@ func (s spoiler) Remove(key string) {
 
 func TestIntegrity(t *testing.T) {
 	dir := t.TempDir()
-	b, err := local.Open(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer b.Close()
-	backendtest.RunIntegrity(t, spoiler{b, t, dir})
+	backendtest.RunIntegrity(t, spoiler{mustOpen(t, dir), t, dir})
+}
+
+func TestModel(t *testing.T) {
+	backendtest.RunModel(t, 3, func(t *testing.T) snapshots.Backend { return mustOpen(t, t.TempDir()) })
 }
