@@ -109,8 +109,8 @@ func (s *Store) checkSize(ctx context.Context, o parts.Object) error {
 	return sized(o, n, err)
 }
 
-func (s *Store) openSized(ctx context.Context, o parts.Object, key string) (Object, error) {
-	f, err := s.b.Open(ctx, key)
+func (s *Store) openSized(ctx context.Context, o parts.Object) (Object, error) {
+	f, err := s.b.Open(ctx, objectKey(o))
 	if err != nil {
 		return nil, sized(o, 0, err)
 	}

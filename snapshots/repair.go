@@ -112,9 +112,11 @@ func (r *repairer) plan(ctx context.Context, step *RepairStep) error {
 	return nil
 }
 
-// destination chooses the key to write to.
-func (r *repairer) destination(ctx context.Context, step *RepairStep, gone bool) (bool, error) {
+// destination chooses the key to write to: the place of what is gone, else that
+// of a second copy. False: there is one, see Why.
+func (r *repairer) destination(ctx context.Context, step *RepairStep, place string, gone bool) (bool, error) {
 	if gone {
+		step.Key = place
 		return true, nil
 	}
 	step.Key = repairedKey(step.Object)
@@ -130,12 +132,12 @@ func (r *repairer) destination(ctx context.Context, step *RepairStep, gone bool)
 }
 
 func (r *repairer) manifest(ctx context.Context, step *RepairStep) error {
-	if ok, err := r.destination(ctx, step, step.Kind == ManifestMissing); !ok {
-		return err
-	}
 	name, ok := manifestName(step.Object)
 	if !ok {
 		return fmt.Errorf("repair: %s is no manifest", step.Object)
+	}
+	if ok, err := r.destination(ctx, step, r.v.s.manifestPlace(name), step.Kind == ManifestMissing); !ok {
+		return err
 	}
 	if r.from == nil {
 		step.Why = noCopy
@@ -165,7 +167,7 @@ func (step *RepairStep) fromBytes(source RepairSource, data []byte) {
 // object plans the repair of one object: anew from the rows that it belongs to,
 // else from a copy.
 func (r *repairer) object(ctx context.Context, step *RepairStep, o *object) error {
-	if ok, err := r.destination(ctx, step, o.state == missing); !ok {
+	if ok, err := r.destination(ctx, step, r.v.s.placeOf(o.Object), o.state == missing); !ok {
 		return err
 	}
 	data, err := r.rebuild(ctx, o)
@@ -252,7 +254,7 @@ func (r *repairer) apply(ctx context.Context, step *RepairStep) error {
 
 // holds makes sure that a key has an object's bytes.
 func (s *Store) holds(ctx context.Context, key string, o parts.Object) error {
-	_, c, err := s.verifiedAt(func(parts.Object) string { return key })(ctx, o)
+	_, c, err := s.copyAt(func(parts.Object) string { return key })(ctx, o)
 	if err != nil {
 		return err
 	}

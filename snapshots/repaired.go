@@ -17,9 +17,15 @@ const repairedPrefix = "repaired/"
 
 func repairedKey(key string) string { return repairedPrefix + key }
 
+// placeOf is the key that an object lies under.
+func (s *Store) placeOf(o parts.Object) string { return objectKey(o) }
+
+// manifestPlace is the key that a manifest lies under.
+func (s *Store) manifestPlace(d Digest) string { return manifestKey(d) }
+
 // verified opens objects whose bytes are checked before anyone sees them.
 func (s *Store) verified() parts.OpenFunc {
-	first, second := s.verifiedAt(objectKey), s.verifiedAt(func(o parts.Object) string { return repairedKey(objectKey(o)) })
+	first, second := s.firstCopy(), s.secondCopy()
 	return func(ctx context.Context, o parts.Object) (io.ReaderAt, io.Closer, error) {
 		r, c, err := first(ctx, o)
 		if err == nil || !IsCorrupt(err) {
@@ -36,8 +42,26 @@ func (s *Store) verified() parts.OpenFunc {
 	}
 }
 
-func (s *Store) verifiedAt(key func(parts.Object) string) parts.OpenFunc {
-	return parts.Verified(func(ctx context.Context, o parts.Object) (parts.Source, error) { return s.openSized(ctx, o, key(o)) })
+func (s *Store) firstCopy() parts.OpenFunc {
+	return parts.Verified(func(ctx context.Context, o parts.Object) (parts.Source, error) { return s.openSized(ctx, o) })
+}
+
+func (s *Store) secondCopy() parts.OpenFunc {
+	return s.copyAt(func(o parts.Object) string { return repairedKey(objectKey(o)) })
+}
+
+// copyAt opens copies of objects under other keys.
+func (s *Store) copyAt(key func(parts.Object) string) parts.OpenFunc {
+	return parts.Verified(func(ctx context.Context, o parts.Object) (parts.Source, error) {
+		f, err := s.b.Open(ctx, key(o))
+		if err != nil {
+			return nil, sized(o, 0, err)
+		}
+		if err := sized(o, f.Size(), nil); err != nil {
+			return nil, errors.Join(err, f.Close())
+		}
+		return f, nil
+	})
 }
 
 // readRepaired reads what is to have a digest, from its key or else from its

@@ -116,7 +116,7 @@ func (s *Store) Verify(ctx context.Context, o VerifyOptions) (VerifyReport, erro
 
 func (v *verifier) run(ctx context.Context) error {
 	for _, step := range []func(context.Context) error{
-		v.log, v.manifests, v.presence, v.largeValues, v.inputs, v.bytes, v.rows, v.digests, v.second, v.keys, v.leases, v.dependents,
+		v.log, v.manifests, v.presence, v.largeValues, v.inputs, v.orphans, v.bytes, v.rows, v.digests, v.second, v.keys, v.leases, v.dependents,
 	} {
 		if err := step(ctx); err != nil {
 			return err

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -27,9 +28,30 @@ type detailer interface {
 	Details(ctx context.Context, prefix, after string) iter.Seq2[Detail, error]
 }
 
-// sizes are what a listing says of the objects. They stand for as long as one
-// Verify takes: objects never change and nothing of ours takes them away.
-type sizes struct{ first, repaired map[[sha256.Size]byte]int64 }
+// sizes are what a listing says of the objects, by their keys: of those that are
+// named by their SHA-256 alone, as nearly all are, in little memory. They stand
+// for as long as one Verify takes.
+type sizes struct {
+	plain map[[sha256.Size]byte]int64
+	other map[string]int64
+}
+
+func (z *sizes) of(key string) (size int64, ok bool) {
+	if sum, plain := objectSum(key); plain {
+		size, ok = z.plain[sum]
+	} else {
+		size, ok = z.other[key]
+	}
+	return size, ok
+}
+
+func (z *sizes) add(d Detail) {
+	if sum, plain := objectSum(d.Key); plain {
+		z.plain[sum] = d.Size
+	} else {
+		z.other[d.Key] = d.Size
+	}
+}
 
 // presence looks at all objects that are known so far: whether they are there,
 // as long as they must be.
@@ -58,51 +80,46 @@ func (v *verifier) list(ctx context.Context) error {
 	}
 	add := v.o.Progress("list", 0, "objects")
 	defer add(-1)
-	v.there = &sizes{}
-	for _, l := range []struct {
-		to     *map[[sha256.Size]byte]int64
-		prefix string
-	}{{&v.there.first, objectsPrefix}, {&v.there.repaired, repairedPrefix + objectsPrefix}} {
-		found, err := listSizes(ctx, z, l.prefix, add)
-		if err != nil {
-			return fmt.Errorf("verify: %w", err)
-		}
-		*l.to = found
+	found, err := listSizes(ctx, z, add)
+	if err != nil {
+		return fmt.Errorf("verify: %w", err)
 	}
+	v.there = found
 	return nil
 }
 
-// listSizes lists below a prefix of objects, the 16 first digits side by side.
-func listSizes(ctx context.Context, z detailer, prefix string, add func(int64)) (map[[sha256.Size]byte]int64, error) {
-	var found [16]map[[sha256.Size]byte]int64
+// listSizes lists all objects, by the 16 first digits side by side, and second
+// copies.
+func listSizes(ctx context.Context, z detailer, add func(int64)) (*sizes, error) {
+	prefixes := []string{repairedPrefix}
+	for digit := range 16 {
+		prefixes = append(prefixes, fmt.Sprintf("%s%x", objectsPrefix, digit))
+	}
+	found := make([]sizes, len(prefixes))
 	g, ctx := errgroup.WithContext(ctx)
-	for digit := range found {
-		found[digit] = map[[sha256.Size]byte]int64{}
+	for i, prefix := range prefixes {
+		found[i] = sizes{map[[sha256.Size]byte]int64{}, map[string]int64{}}
 		g.Go(func() error {
-			for o, err := range z.Details(ctx, fmt.Sprintf("%s%x", prefix, digit), "") {
+			for d, err := range z.Details(ctx, prefix, "") {
 				if err != nil {
 					return err
 				}
-				if sum, ok := objectSum(o.Key); ok {
-					found[digit][sum] = o.Size
-					add(1)
-				}
+				found[i].add(d)
+				add(1)
 			}
 			return nil
 		})
 	}
 	err := g.Wait()
-	for _, m := range found[1:] {
-		for sum, size := range m {
-			found[0][sum] = size
-		}
+	for _, part := range found[1:] {
+		maps.Copy(found[0].plain, part.plain)
+		maps.Copy(found[0].other, part.other)
 	}
-	return found[0], err
+	return &found[0], err
 }
 
-// objectSum reads what objectKey writes, also behind repairedPrefix.
+// objectSum reads what objectKey writes.
 func objectSum(key string) (sum [sha256.Size]byte, ok bool) {
-	key = strings.TrimPrefix(key, repairedPrefix)
 	var o parts.Object
 	if o.SHA256, ok = parseHex(key[strings.LastIndexByte(key, '/')+1:]); !ok || objectKey(o) != key {
 		return sum, false
@@ -122,28 +139,38 @@ func parseHex(s string) (sum [sha256.Size]byte, ok bool) {
 func (v *verifier) present(ctx context.Context, list []*object) error {
 	if v.there != nil {
 		for _, o := range list {
-			first, ok := v.there.first[o.SHA256]
-			if t := troubleOf(first, ok, o.Bytes); t != sound {
-				second, ok := v.there.repaired[o.SHA256]
-				v.judge(o, t, first, ok && second == o.Bytes)
+			if err := v.look(o, func(key string) (int64, bool, error) {
+				size, ok := v.there.of(key)
+				return size, ok, nil
+			}); err != nil {
+				return err
 			}
 		}
 		return ctx.Err()
 	}
 	return each(ctx, v, "sizes", "objects", asksAtOnce, list, func(ctx context.Context, o *object) error {
-		size, ok, err := v.size(ctx, objectKey(o.Object))
-		if err != nil {
-			return err
-		}
-		if t := troubleOf(size, ok, o.Bytes); t != sound {
-			second, ok, err := v.size(ctx, repairedKey(objectKey(o.Object)))
-			if err != nil {
-				return err
-			}
-			v.judge(o, t, size, ok && second == o.Bytes)
-		}
-		return nil
+		return v.look(o, func(key string) (int64, bool, error) { return v.size(ctx, key) })
 	})
+}
+
+// look asks for an object's size, and for that of its second copy where
+// something is wrong.
+func (v *verifier) look(o *object, ask func(key string) (int64, bool, error)) error {
+	place := v.s.placeOf(o.Object)
+	size, ok, err := ask(place)
+	if err != nil {
+		return err
+	}
+	t := troubleOf(size, ok, o.Bytes)
+	if t == sound {
+		return nil
+	}
+	second, ok, err := ask(repairedKey(objectKey(o.Object)))
+	if err != nil {
+		return err
+	}
+	v.judge(o, t, size, ok && second == o.Bytes)
+	return nil
 }
 
 func troubleOf(size int64, there bool, want int64) trouble {
@@ -215,10 +242,7 @@ func (v *verifier) largeValues(ctx context.Context) error {
 	}
 	slices.SortFunc(v.order[before:], func(a, b *object) int { return bytes.Compare(a.SHA256[:], b.SHA256[:]) })
 	v.report.LargeValues = len(v.order) - before
-	if err := v.present(ctx, v.order[before:]); err != nil {
-		return err
-	}
-	return v.orphans(ctx)
+	return v.present(ctx, v.order[before:])
 }
 
 // misread notes that an object whose name and size are right can't be used.
@@ -237,20 +261,21 @@ func (v *verifier) orphans(ctx context.Context) error {
 	if !v.wholeStore() || len(v.report.Findings) > 0 {
 		return nil // what can't be read may need them
 	}
-	needed := map[[sha256.Size]byte]bool{}
+	needed := map[string]bool{}
 	for o := range v.objects {
-		needed[o.SHA256] = true
+		needed[v.s.placeOf(o)] = true
 	}
-	for _, c := range v.st.Checkpoints {
-		for _, in := range c.Inputs {
-			needed[in.SHA256] = true
+	count := func(key string) {
+		if strings.HasPrefix(key, objectsPrefix) && !needed[key] {
+			v.report.Orphans++
 		}
 	}
 	if v.there != nil {
-		for sum := range v.there.first {
-			if !needed[sum] {
-				v.report.Orphans++
-			}
+		for sum := range v.there.plain {
+			count(objectKey(parts.Object{SHA256: sum}))
+		}
+		for key := range v.there.other {
+			count(key)
 		}
 		return nil
 	}
@@ -258,9 +283,7 @@ func (v *verifier) orphans(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("verify: %w", err)
 		}
-		if sum, ok := objectSum(key); ok && !needed[sum] {
-			v.report.Orphans++
-		}
+		count(key)
 	}
 	return nil
 }
@@ -346,11 +369,11 @@ func (v *verifier) within(each int64) int {
 
 // compare holds an object's bytes against its SHA-256.
 func (v *verifier) compare(ctx context.Context, o *object) error {
-	err := v.hash(ctx, o, v.s.verifiedAt(objectKey))
+	err := v.hash(ctx, o, v.s.firstCopy())
 	if err == nil || !IsCorrupt(err) {
 		return err
 	}
-	again := v.hash(ctx, o, v.s.verifiedAt(func(o parts.Object) string { return repairedKey(objectKey(o)) }))
+	again := v.hash(ctx, o, v.s.secondCopy())
 	if again != nil && !IsCorrupt(again) {
 		return again
 	}
