@@ -3,7 +3,9 @@ package snapshots
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"strings"
 
 	"github.com/parallelrun/parallelrun/snapshots/parts"
 )
@@ -52,16 +54,38 @@ func (s *Store) secondCopy() parts.OpenFunc {
 
 // copyAt opens copies of objects under other keys.
 func (s *Store) copyAt(key func(parts.Object) string) parts.OpenFunc {
-	return parts.Verified(func(ctx context.Context, o parts.Object) (parts.Source, error) {
-		f, err := s.b.Open(ctx, key(o))
+	return parts.Verified(func(ctx context.Context, o parts.Object) (parts.Source, error) { return s.openCopy(ctx, o, key(o)) })
+}
+
+func (s *Store) openCopy(ctx context.Context, o parts.Object, key string) (parts.Source, error) {
+	f, err := s.b.Open(ctx, key)
+	if err != nil {
+		return nil, sized(o, 0, err)
+	}
+	if err := sized(o, f.Size(), nil); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
+
+// anyRepaired lists, once in a store's life in this process, what has a second
+// copy: nearly always nothing. Who reads without comparing the SHA-256 can't
+// find out by reading.
+func (s *Store) anyRepaired(ctx context.Context) (map[string]bool, error) {
+	s.repaired.Lock()
+	defer s.repaired.Unlock()
+	if s.repaired.keys != nil {
+		return s.repaired.keys, nil
+	}
+	keys := map[string]bool{}
+	for key, err := range s.b.List(ctx, repairedPrefix, "") {
 		if err != nil {
-			return nil, sized(o, 0, err)
+			return nil, fmt.Errorf("look for second copies: %w", err)
 		}
-		if err := sized(o, f.Size(), nil); err != nil {
-			return nil, errors.Join(err, f.Close())
-		}
-		return f, nil
-	})
+		keys[strings.TrimPrefix(key, repairedPrefix)] = true
+	}
+	s.repaired.keys = keys
+	return keys, nil
 }
 
 // readRepaired reads what is to have a digest, from its key or else from its

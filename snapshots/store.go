@@ -34,6 +34,11 @@ type Store struct {
 
 	mu    sync.Mutex // held while the log is read
 	state State
+
+	repaired struct { // see anyRepaired
+		sync.Mutex
+		keys map[string]bool // nil: not listed yet
+	}
 }
 
 // Open opens a store that Init made. It reads format.json and nothing else.

@@ -358,7 +358,7 @@ func (v *verifier) bytes(ctx context.Context) error {
 // What a worker holds: an object's bytes while they are hashed, and a decoded
 // row group with its pages while rows are read.
 const (
-	hashMemory = 8 << 20
+	hashMemory   = 8 << 20
 	decodeMemory = 64 << 20
 )
 
