@@ -8,6 +8,7 @@ LINT_VERSION := v2.12.2
 LINT := $(CACHE)/bin/golangci-lint-$(LINT_VERSION)
 FUZZTIME ?= 20s
 SEQUENCES ?= 5000
+ROUNDS ?= 200
 PKG ?= ./...
 # Packages whose tests talk to a real Keycloak: the race run leaves them out.
 RACE_SKIP := internal/servers|internal/contract|load/keymate
@@ -15,7 +16,7 @@ RACE_SKIP := internal/servers|internal/contract|load/keymate
 # The Python that checks the store's format by itself; empty: python3.
 export PARALLELRUN_PYTHON ?= $(wildcard $(CACHE)/python/bin/python)
 
-.PHONY: help deps build demo demo-keycloak test race model mutants lint bench fuzz
+.PHONY: help deps build demo demo-keycloak test race model kill mutants lint bench fuzz
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -40,6 +41,10 @@ race: ## the tests under the race detector, without those that need a Keycloak
 
 model: ## SEQUENCES (5000) random sequences on the real code and on the model, FROM a seed
 	go test ./pipelines/modeltest -run '^TestModel$$' -timeout 0 -v -sequences=$(SEQUENCES) -from=$(or $(FROM),0)
+
+kill: ## ROUNDS (200) kills of a store's writer at random points, on a directory and on a bucket, and 1,000 sequences of its model
+	go test ./snapshots ./snapshots/s3 -run '^TestKill$$' -timeout 0 -v -kill-rounds=$(ROUNDS)
+	go test ./snapshots -run '^TestModel$$' -timeout 0 -store-sequences=1000
 
 mutants: ## put faults into the code, one after another: the model test must find each
 	go test ./pipelines/modeltest -run '^TestMutants$$' -timeout 0 -v -mutants

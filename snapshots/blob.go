@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 
 	"github.com/parallelrun/parallelrun/snapshots/parts"
 )
@@ -40,39 +39,21 @@ func (s *Store) PutBlob(ctx context.Context, data []byte) (Blob, error) {
 // ReadBlob returns a blob's bytes, after comparing them with its SHA-256. One
 // that is missing or damaged is a *CorruptError.
 func (s *Store) ReadBlob(ctx context.Context, b Blob) ([]byte, error) {
-	f, err := s.openBlob(ctx, b)
-	if err != nil {
+	if err := b.plausible(); err != nil {
 		return nil, err
 	}
-	defer f.Close()
-	data := make([]byte, b.Size)
-	if n, err := f.ReadAt(data, 0); n < len(data) {
-		if err == nil || errors.Is(err, io.EOF) {
-			err = io.ErrUnexpectedEOF
-		}
-		return nil, fmt.Errorf("read %s: %w", objectKey(b.object()), err)
-	}
-	if digestOf(data) != b.SHA256 {
+	data, err := s.readRepaired(ctx, contentOf(b.object()))
+	switch {
+	case errors.Is(err, ErrNotFound):
+		return nil, blobError(sized(b.object(), 0, err))
+	case err != nil:
+		return nil, err
+	case int64(len(data)) != b.Size:
+		return nil, blobError(sized(b.object(), int64(len(data)), nil))
+	case digestOf(data) != b.SHA256:
 		return nil, &CorruptError{Object: objectKey(b.object()), What: "its bytes do not match its name", Advice: blobAdvice}
 	}
 	return data, nil
-}
-
-// checkBlob makes sure that a blob is there; its bytes are not read.
-func (s *Store) checkBlob(ctx context.Context, b Blob) error {
-	if err := b.plausible(); err != nil {
-		return err
-	}
-	return blobError(s.checkSize(ctx, b.object()))
-}
-
-// openBlob makes sure that a blob is there and as long as it must be.
-func (s *Store) openBlob(ctx context.Context, b Blob) (Object, error) {
-	if err := b.plausible(); err != nil {
-		return nil, err
-	}
-	f, err := s.openSized(ctx, b.object())
-	return f, blobError(err)
 }
 
 func (b Blob) plausible() error {

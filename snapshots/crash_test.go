@@ -3,9 +3,7 @@ package snapshots_test
 import (
 	"bufio"
 	"context"
-	crand "crypto/rand"
 	"fmt"
-	"math/rand/v2"
 	"os"
 	"os/exec"
 	"testing"
@@ -13,8 +11,8 @@ import (
 
 	"go.uber.org/goleak"
 
-	"github.com/parallelrun/parallelrun/schemas"
 	"github.com/parallelrun/parallelrun/snapshots"
+	"github.com/parallelrun/parallelrun/snapshots/backendtest"
 	"github.com/parallelrun/parallelrun/snapshots/local"
 )
 
@@ -23,7 +21,11 @@ const crashDir = "PARALLELRUN_TEST_CRASH_DIR"
 
 func TestMain(m *testing.M) {
 	if dir := os.Getenv(crashDir); dir != "" {
-		fmt.Fprintln(os.Stderr, writeForever(dir))
+		b, err := local.Create(dir)
+		if err == nil {
+			err = backendtest.WriteForever(context.Background(), b, os.Stdout)
+		}
+		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
 	if dir := os.Getenv(collectDir); dir != "" {
@@ -38,75 +40,27 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// writeForever commits snapshot after snapshot and says each number when it is
-// done.
-func writeForever(dir string) error {
-	ctx := context.Background()
-	b, err := local.Create(dir)
-	if err != nil {
-		return err
-	}
-	if err := snapshots.Init(ctx, b, snapshots.InitOptions{}); err != nil {
-		return err
-	}
-	s, err := snapshots.Open(ctx, b, snapshots.Options{})
-	if err != nil {
-		return err
-	}
-	for {
-		n, err := writeOne(ctx, s)
-		if err != nil {
-			return err
-		}
-		fmt.Println(n)
-	}
-}
-
-func writeOne(ctx context.Context, s *snapshots.Store) (uint64, error) {
-	w := s.NewWriter([]schemas.Table{unitsTable()}, snapshots.WriterOptions{})
-	defer w.Close()
-	salt := crand.Text()
-	for i := range 20 {
-		if err := w.WriteRow(ctx, "units", unit(fmt.Sprint("unit", salt, i)), 0); err != nil {
-			return 0, err
-		}
-	}
-	d, err := w.Finish(ctx)
-	if err != nil {
-		return 0, err
-	}
-	return s.Commit(ctx, snapshots.Change{Reason: "crash test", Actions: []snapshots.Action{
-		d.Action("hr", "legacy"), snapshots.RefAction{Name: "latest", Digest: d.Digest}}})
-}
-
 // A writer that is killed at any moment leaves a store that is right and holds
-// all that was ever called done; the next writer goes on.
+// all that was ever called done; the next writer goes on. make kill does it
+// longer.
 func TestKill(t *testing.T) {
 	dir := t.TempDir()
-	rounds := 15
+	rounds := 12
 	if testing.Short() {
 		rounds = 4
 	}
-	for round := range rounds {
-		done := killOne(t, dir, time.Duration(rand.IntN(60))*time.Millisecond)
+	backendtest.RunKill(t, rounds, func() *exec.Cmd {
+		cmd := exec.Command(os.Args[0])
+		cmd.Env = append(os.Environ(), crashDir+"="+dir)
+		return cmd
+	}, func() snapshots.Backend {
 		b, err := local.Open(dir)
 		if err != nil {
 			t.Fatal(err)
 		}
-		entries := checkAfter(t, b, fmt.Sprintf("round %d", round))
-		if uint64(entries) < done {
-			t.Errorf("round %d: %d entries, and entry %d was called done", round, entries, done)
-		}
-		if err := b.Close(); err != nil {
-			t.Fatal(err)
-		}
-	}
-}
-
-// killOne starts a writer, lets it commit once, and kills it after a while. It
-// returns the last number that the writer called done.
-func killOne(t *testing.T, dir string, after time.Duration) (done uint64) {
-	return killAs(t, crashDir, dir, after)
+		t.Cleanup(func() { b.Close() })
+		return b
+	})
 }
 
 func killAs(t *testing.T, role, dir string, after time.Duration) (done uint64) {

@@ -19,6 +19,9 @@ var (
 	ErrNewerStore = errors.New("the store was written by a newer parallelrun: this one must not write to it (install the newer one)")
 )
 
+// ErrNotHeld: nobody holds the target, there is nothing to release.
+var ErrNotHeld = errors.New("nobody holds it")
+
 // OutcomeUnknownError: a commit may or may not have happened, and asking again
 // did not help. Nothing may be undone or deleted; look before doing it again.
 type OutcomeUnknownError struct {

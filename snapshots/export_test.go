@@ -1,5 +1,11 @@
 package snapshots
 
+import (
+	"context"
+
+	"github.com/parallelrun/parallelrun/snapshots/parts"
+)
+
 // Gone makes gone reachable for tests.
 func (h Holder) Gone() bool { return h.gone() }
 
@@ -20,3 +26,8 @@ var TooOld = tooOld
 
 // SetRangeRows makes a diff cut its work otherwise.
 func SetRangeRows(o *DiffOptions, rows int64) { o.rangeRows = rows }
+
+// PutManifest makes putManifest reachable for tests.
+func PutManifest(ctx context.Context, s *Store, tables []parts.Table) (snapshot, name Digest, err error) {
+	return s.putManifest(ctx, tables)
+}

@@ -332,3 +332,49 @@ func (l *Lease) lose(why string) {
 		l.lost = why
 	}
 }
+
+// ReleaseStale gives a target back in the place of a holder that shows no sign
+// of life, and returns the log entry. It is refused with a *LeaseHeldError
+// within StaleAfter of the last one: requests of the holder may still commit,
+// and a resume, which takes the target over by itself, knows how long to wait.
+// A holder that wakes up finds its lease run out by its own clock. Watching for
+// a sign takes ttl (zero: one minute), unless its process is known to be gone.
+func (s *Store) ReleaseStale(ctx context.Context, target string, ttl time.Duration) (uint64, error) {
+	if ttl == 0 {
+		ttl = defaultTTL
+	}
+	st, err := s.State(ctx)
+	if err != nil {
+		return 0, err
+	}
+	l, ok := st.Leases[target]
+	if !ok || l.Released {
+		return 0, fmt.Errorf("target %q: %w", target, ErrNotHeld)
+	}
+	seen, err := s.lastRenewal(ctx, l.Holder.Session, 0)
+	if err != nil && !IsCorrupt(err) {
+		return 0, err
+	}
+	held := &LeaseHeldError{Target: target, Holder: l.Holder, Since: l.Since, Seen: seen.Time}
+	if held.Seen.IsZero() {
+		held.Seen = l.Since
+	}
+	if s.o.Now().Sub(held.Seen) < StaleAfter {
+		return 0, held
+	}
+	if !l.Holder.gone() {
+		alive, err := s.watch(ctx, l.Holder.Session, seen.N, ttl)
+		if err != nil && !IsCorrupt(err) {
+			return 0, err
+		}
+		if alive.N > seen.N {
+			held.Seen = alive.Time
+			return 0, held
+		}
+	}
+	return s.Commit(ctx, Change{
+		Reason:  "release target " + target + " that was left behind",
+		Run:     l.Holder.Run,
+		Actions: []Action{LeaseAction{Target: target, Epoch: l.Epoch, Release: true, Holder: l.Holder}},
+	})
+}

@@ -37,6 +37,12 @@ func manifestKey(d Digest) string { return manifestContent(d).key(0) }
 
 func manifestContent(d Digest) content { return content{sum: d, manifest: true} }
 
+// manifestName reads what manifestKey writes.
+func manifestName(key string) (d Digest, ok bool) {
+	d, ok = parseHex(strings.TrimSuffix(strings.TrimPrefix(key, manifestsPrefix), ".json"))
+	return d, ok && manifestKey(d) == key
+}
+
 // snapshotTag begins what a snapshot digest is made over.
 const snapshotTag = "PRs1"
 
@@ -107,7 +113,7 @@ func (s *Store) putBytes(ctx context.Context, key string, data []byte) error {
 // readManifest reads a manifest and checks that it is the one it is named for.
 func (s *Store) readManifest(ctx context.Context, name Digest) (*manifest, error) {
 	key := manifestKey(name)
-	data, err := find(ctx, s, manifestContent(name), func(ctx context.Context, key string) ([]byte, error) { return readObject(ctx, s.b, key) })
+	data, err := s.readRepaired(ctx, manifestContent(name))
 	if errors.Is(err, ErrNotFound) {
 		return nil, &CorruptError{Object: key, What: "it is missing", Advice: objectAdvice, Err: err}
 	}

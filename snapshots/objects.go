@@ -134,12 +134,13 @@ func sized(o parts.Object, size int64, err error) error {
 	return nil
 }
 
-// verified opens objects whose bytes are checked before anyone sees them.
-func (s *Store) verified() parts.OpenFunc {
-	return parts.Verified(s.openRaw)
-}
-
-// openRaw opens objects of which only the size is checked.
+// openRaw opens objects of which only the size is checked: the second copy where
+// there is one, for the first is damaged then.
 func (s *Store) openRaw(ctx context.Context, o parts.Object) (parts.Source, error) {
+	if repaired, err := s.anyRepaired(ctx); err != nil {
+		return nil, err
+	} else if repaired[objectKey(o)] {
+		return s.openCopy(ctx, o, repairedKey(objectKey(o)))
+	}
 	return s.openSized(ctx, o)
 }

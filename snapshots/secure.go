@@ -5,8 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 
 	"golang.org/x/sync/errgroup"
+
+	"github.com/parallelrun/parallelrun/snapshots/parts"
 )
 
 // where is the current name of content, as far as the log was read.
@@ -103,6 +106,22 @@ func (s *Store) needsOfManifest(ctx context.Context, st State, snapshot, manifes
 		}
 	}
 	return nil
+}
+
+// tableObjects yields all objects of a table, large values too.
+func tableObjects(ctx context.Context, t parts.Table, r *parts.Reader) iter.Seq2[parts.Object, error] {
+	return func(yield func(parts.Object, error) bool) {
+		for _, o := range t.Objects() {
+			if !yield(o, nil) {
+				return
+			}
+		}
+		for o, err := range r.LargeObjects(ctx) {
+			if !yield(o, err) {
+				return
+			}
+		}
+	}
 }
 
 // secureOne makes sure that content lies under its current name.

@@ -37,6 +37,11 @@ type Store struct {
 	state State
 	// marks are those of state, for who must not wait for the log.
 	marks atomic.Pointer[marks]
+
+	repaired struct { // see anyRepaired
+		sync.Mutex
+		keys map[string]bool // nil: not listed yet
+	}
 }
 
 // Open opens a store that Init made. It reads format.json and nothing else.

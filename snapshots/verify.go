@@ -4,8 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"iter"
+	"runtime"
 	"slices"
+	"strings"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/parallelrun/parallelrun/snapshots/parts"
 )
@@ -25,6 +29,8 @@ const (
 	// VerifyRows: every row is decoded and its digest computed anew, up to the
 	// snapshot's. Not that the rows are those of the source.
 	VerifyRows
+	// VerifyDeep: a second Parquet reader, by others, sees the same cells.
+	VerifyDeep
 )
 
 // VerifyOptions say what to verify.
@@ -33,175 +39,231 @@ type VerifyOptions struct {
 	// Snapshots limits the work to these names; nil means all that the log
 	// knows, and what checkpoints pin. The log is always verified.
 	Snapshots []string
-	// Progress is told of each snapshot before it is verified; may be nil.
-	Progress func(SnapshotInfo)
+	// Sample limits what is read to a share of the parts and large values, above
+	// 0 and below 100; zero means all. Names and sizes are always looked at.
+	Sample float64
+	// Seed chooses the sample: the same seed chooses the same files.
+	Seed string
+	// Workers is how many files are looked at at once; zero: one per core.
+	Workers int
+	// Memory bounds what they hold together; zero means 256 MiB.
+	Memory int64
+	// Second reads a part with another reader; required for VerifyDeep.
+	Second SecondReader
+	// Progress is told of the steps, see StepFunc; may be nil.
+	Progress StepFunc
 }
 
-// Finding is one thing that is wrong.
-type Finding struct {
-	Object   string // key of the object
-	Snapshot Digest // zero: not of one snapshot
-	Table    string
-	// Checkpoint names the one that pins the object as an input.
-	Checkpoint string
-	What       string
-	Advice     string
-}
-
-// String is the finding in one line.
-func (f Finding) String() string {
-	s := f.Object
-	if f.Table != "" {
-		s += " (table " + f.Table + ")"
-	}
-	if f.Checkpoint != "" {
-		s += " (checkpoint " + f.Checkpoint + ")"
-	}
-	return s + ": " + f.What + " (" + f.Advice + ")"
-}
+// StepFunc is told that a step of so many things begins (zero: not known), and
+// returns whom to tell of things done; add(-1) says that the step is over.
+type StepFunc func(step string, total int64, unit string) (add func(int64))
 
 // VerifyReport is what Verify did and found.
 type VerifyReport struct {
 	Entries, Snapshots, Manifests, Objects int
 	Checkpoints                            int
 	Bytes                                  int64 // of the objects looked at
+	Read                                   int64 // of them, bytes compared with their SHA-256
 	Rows                                   int64 // decoded
-	Findings                               []Finding
+	Tables                                 int   // whose digests were computed anew
+	Parts                                  int   // distinct ones
+	LargeValues                            int   // distinct ones
+	// ReadParts and ReadValues of them were read; SecondParts by the second
+	// reader too. TablesLeft are those whose digest the sample leaves open.
+	ReadParts, ReadValues, SecondParts, TablesLeft int
+	// Orphans are objects that nothing known refers to: left by runs that died
+	// or that are at work. Counted where the whole store was looked at.
+	Orphans int
+	// Repaired are objects whose second copy is read since the first is damaged.
+	Repaired int
+	Findings []Finding
 }
 
-// Err is a *CorruptError when something is wrong.
+// Damaged counts the findings that are damage.
+func (r VerifyReport) Damaged() (n int) {
+	for _, f := range r.Findings {
+		if f.Damage() {
+			n++
+		}
+	}
+	return n
+}
+
+// Err is a *CorruptError when something is damaged.
 func (r VerifyReport) Err() error {
-	if len(r.Findings) == 0 {
+	i := slices.IndexFunc(r.Findings, Finding.Damage)
+	if i < 0 {
 		return nil
 	}
-	f := r.Findings[0]
 	more := ""
-	if n := len(r.Findings) - 1; n > 0 {
+	if n := r.Damaged() - 1; n > 0 {
 		more = fmt.Sprintf(", and %d more findings", n)
 	}
-	return &CorruptError{Object: f.Object, What: f.What + more, Advice: f.Advice}
+	return r.Findings[i].corrupt(more)
 }
 
 // Verify looks for damage and goes on after it. The error is about what could
 // not be looked at (the back end failed, the context ended); damage is in the
 // report. It writes nothing.
 func (s *Store) Verify(ctx context.Context, o VerifyOptions) (VerifyReport, error) {
-	v := &verifier{s: s, o: o, seen: map[parts.Object]bool{}}
-	st, err := v.log(ctx)
+	v, err := s.newVerifier(o)
 	if err != nil {
-		return v.report, err
+		return VerifyReport{}, err
 	}
-	infos := st.History
-	if o.Snapshots != nil {
-		if infos, err = v.named(ctx); err != nil {
-			return v.report, err
-		}
-	}
-	done := map[Digest]bool{}
-	for _, info := range infos {
-		if done[info.Manifest] {
-			continue
-		}
-		done[info.Manifest] = true
-		if o.Progress != nil {
-			o.Progress(info)
-		}
-		if err := v.snapshot(ctx, info); err != nil {
-			return v.report, err
-		}
-	}
-	if o.Snapshots == nil {
-		err = v.checkpoints(ctx, st)
-	}
+	err = v.run(ctx)
 	return v.report, err
 }
 
-type verifier struct {
-	s      *Store
-	o      VerifyOptions
-	report VerifyReport
-	seen   map[parts.Object]bool
-	// under work
-	info       SnapshotInfo
-	checkpoint string
-}
-
-// found notes damage; any other error is given back.
-func (v *verifier) found(table string, err error) error {
-	if err == nil {
-		return nil
-	}
-	f := Finding{Snapshot: v.info.Digest, Table: table, Checkpoint: v.checkpoint}
-	if c, ok := errors.AsType[*CorruptError](err); ok {
-		f.Object, f.What, f.Advice = c.Object, c.What, c.Advice
-		if c.Err != nil && !errors.Is(c.Err, ErrNotFound) {
-			f.What += ": " + c.Err.Error()
+func (v *verifier) run(ctx context.Context) error {
+	for _, step := range []func(context.Context) error{
+		v.log, v.manifests, v.presence, v.largeValues, v.inputs, v.orphans, v.bytes, v.rows, v.digests, v.second, v.keys, v.leases, v.dependents,
+	} {
+		if err := step(ctx); err != nil {
+			return err
 		}
-	} else if c, ok := errors.AsType[*parts.Corruption](err); ok {
-		f.Object, f.What, f.Advice = c.Object, c.Detail, c.Advice
-		if c.Object != "" {
-			f.Object = objectsPrefix + c.Object[:2] + "/" + c.Object[2:4] + "/" + c.Object
-		}
-		if c.Err != nil {
-			f.What += ": " + c.Err.Error()
-		}
-	} else {
-		return err
-	}
-	if f.Object == "" {
-		f.Object = manifestKey(v.info.Manifest)
-	}
-	if !slices.Contains(v.report.Findings, f) {
-		v.report.Findings = append(v.report.Findings, f)
 	}
 	return nil
 }
 
-// log reads the whole log anew and folds it as far as it is whole.
-func (v *verifier) log(ctx context.Context) (State, error) {
-	st := (&State{}).clone()
-	for e, err := range v.s.Log(ctx) {
-		if err := v.found("", err); err != nil {
-			return st, err
-		}
-		if err != nil {
+// verifier is one Verify under way. Its maps are filled step by step.
+type verifier struct {
+	s       *Store
+	o       VerifyOptions
+	st      State // the log's fold, as far as it can be read
+	infos   []SnapshotInfo
+	tables  []*verifyTable
+	objects map[parts.Object]*object // that are needed
+	order   []*object                // the same, as they were found
+	there   *sizes                   // nil: objects are asked for one by one
+
+	mu     sync.Mutex // guards the report while several work
+	report VerifyReport
+}
+
+// object is one that a table or a checkpoint needs.
+type object struct {
+	parts.Object
+	role  role
+	table string
+	state trouble
+	read  bool // its bytes were compared
+}
+
+// verifyTable is a table of a manifest, once however many manifests have it.
+type verifyTable struct {
+	parts.Table
+	r        *parts.Reader
+	manifest Digest // one that has it
+}
+
+// verifyPart is a part of a table.
+type verifyPart struct {
+	parts.Part
+	t           *verifyTable
+	layer, part int
+}
+
+func (s *Store) newVerifier(o VerifyOptions) (*verifier, error) {
+	if o.Sample < 0 || o.Sample >= 100 {
+		return nil, fmt.Errorf("a sample of %g%% is none: give a share above 0 and below 100", o.Sample)
+	}
+	if o.Level >= VerifyDeep && o.Second == nil {
+		return nil, errors.New("verify with a second reader: there is none")
+	}
+	if o.Workers <= 0 {
+		o.Workers = runtime.GOMAXPROCS(0)
+	}
+	if o.Memory <= 0 {
+		o.Memory = defaultMemory
+	}
+	if o.Progress == nil {
+		o.Progress = func(string, int64, string) func(int64) { return func(int64) {} }
+	}
+	return &verifier{s: s, o: o, objects: map[parts.Object]*object{}}, nil
+}
+
+func (v *verifier) found(f Finding) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.report.Findings = append(v.report.Findings, f)
+}
+
+// wholeStore says whether the whole store is looked at.
+func (v *verifier) wholeStore() bool { return v.o.Snapshots == nil }
+
+// each does something to every one of a list, several at once.
+func each[T any](ctx context.Context, v *verifier, step, unit string, limit int, list []T, f func(context.Context, T) error) error {
+	if len(list) == 0 {
+		return ctx.Err()
+	}
+	add := v.o.Progress(step, int64(len(list)), unit)
+	defer add(-1)
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(max(limit, 1))
+	for _, x := range list {
+		if ctx.Err() != nil {
 			break
 		}
-		st.fold(e, Digest{})
-		v.report.Entries++
+		g.Go(func() error {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			err := f(ctx, x)
+			add(1)
+			return err
+		})
 	}
-	return st, v.strays(ctx, st.N)
+	return g.Wait()
 }
 
-// strays reports entries that lie behind the end of the log: those before them
-// are lost.
-func (v *verifier) strays(ctx context.Context, last uint64) error {
-	if len(v.report.Findings) > 0 {
-		return nil
+// manifests opens the manifests of the snapshots that are asked for, and
+// gathers their tables and objects.
+func (v *verifier) manifests(ctx context.Context) error {
+	infos, err := v.asked()
+	if err != nil {
+		return err
 	}
-	after := logPrefix
-	if last > 0 {
-		after = logKey(last)
-	}
-	for key, err := range v.s.b.List(ctx, logPrefix, after) {
-		if err != nil {
-			return fmt.Errorf("verify: %w", err)
+	var distinct []SnapshotInfo
+	seen := map[Digest]bool{}
+	for _, info := range infos {
+		if !seen[info.Manifest] {
+			seen[info.Manifest] = true
+			distinct = append(distinct, info)
 		}
-		if n, err := logNumber(key); err != nil || n > last+1 {
-			return v.found("", &CorruptError{Object: key, What: fmt.Sprintf("lies behind the end of the log, %s is missing", logKey(last+1)), Advice: logAdvice})
+	}
+	v.infos, v.report.Snapshots = distinct, len(distinct)
+	opened := make([]*Snapshot, len(distinct))
+	at := make([]int, len(distinct))
+	for i := range at {
+		at[i] = i
+	}
+	err = each(ctx, v, "manifests", "manifests", readAhead, at, func(ctx context.Context, i int) (err error) {
+		opened[i], err = v.manifest(ctx, distinct[i])
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	tables := map[string]bool{}
+	for _, sn := range opened {
+		if sn == nil {
+			continue
+		}
+		v.report.Manifests++
+		for i := range sn.tables {
+			v.gather(&verifyTable{sn.tables[i], sn.readers[i], sn.manifest}, tables)
 		}
 	}
 	return nil
 }
 
-func (v *verifier) named(ctx context.Context) ([]SnapshotInfo, error) {
-	st, err := v.s.State(ctx)
-	if err != nil {
-		return nil, err
+func (v *verifier) asked() ([]SnapshotInfo, error) {
+	if v.wholeStore() {
+		return v.st.History, nil
 	}
 	var infos []SnapshotInfo
 	for _, name := range v.o.Snapshots {
-		info, err := st.Resolve(name)
+		info, err := v.st.Resolve(name)
 		if err != nil {
 			return nil, err
 		}
@@ -210,124 +272,105 @@ func (v *verifier) named(ctx context.Context) ([]SnapshotInfo, error) {
 	return infos, nil
 }
 
-func (v *verifier) snapshot(ctx context.Context, info SnapshotInfo) error {
-	v.info = info
-	v.report.Snapshots++
+// manifest opens one; nil if it is damaged.
+func (v *verifier) manifest(ctx context.Context, info SnapshotInfo) (*Snapshot, error) {
+	key := manifestKey(info.Manifest)
 	sn, err := v.s.OpenManifest(ctx, info.Manifest)
-	if err != nil {
-		return v.found("", err)
-	}
-	v.report.Manifests++
-	if sn.Digest() != info.Digest {
-		return v.found("", &CorruptError{Object: manifestKey(info.Manifest), Advice: logAdvice,
-			What: fmt.Sprintf("holds snapshot %s, the log says %s", sn.Digest().Short(), info.Digest.Short())})
-	}
-	for i, t := range sn.tables {
-		if err := v.table(ctx, t, sn.readers[i]); err != nil {
-			return err
+	c, corrupt := errors.AsType[*CorruptError](err)
+	switch {
+	case corrupt && errors.Is(err, ErrNotFound):
+		v.found(finding(ManifestMissing, key, "it is missing"))
+		return nil, nil
+	case corrupt:
+		what := c.What
+		if c.Err != nil {
+			what += ": " + c.Err.Error()
 		}
+		v.found(finding(ManifestDamaged, key, "%s", what))
+		return nil, nil
+	case err != nil:
+		return nil, err
+	case sn.Digest() != info.Digest:
+		v.found(finding(ManifestWrong, key, "holds snapshot %s, the log says %s", sn.Digest().Short(), info.Digest.Short()))
+		return nil, nil
 	}
-	return nil
+	return sn, nil
 }
 
-func (v *verifier) table(ctx context.Context, t parts.Table, r *parts.Reader) error {
-	before := len(v.report.Findings)
-	for o, err := range tableObjects(ctx, t, r) {
-		if err == nil {
-			err = v.object(ctx, o)
-		}
-		if err := v.found(t.Name, err); err != nil {
-			return err
-		}
-	}
-	// Rows of parts known to be damaged would only tell the same again.
-	if v.o.Level < VerifyRows || len(v.report.Findings) > before {
-		return ctx.Err()
-	}
-	for err := range r.VerifyRows(ctx) {
-		if err := v.found(t.Name, err); err != nil {
-			return err
+// gather notes a table and the objects that it needs, each once.
+func (v *verifier) gather(t *verifyTable, seen map[string]bool) {
+	var id strings.Builder
+	fmt.Fprintf(&id, "%s %s %d", t.Name, t.Digest, t.Rows)
+	for _, l := range t.Layers {
+		fmt.Fprintf(&id, " %s", l.Kind)
+		for _, p := range l.Parts {
+			id.WriteByte(' ')
+			id.Write(p.Object.SHA256[:])
+			id.Write(p.Index.SHA256[:])
 		}
 	}
-	v.report.Rows += t.Rows
-	return ctx.Err()
-}
-
-// tableObjects yields all objects of a table, large values too.
-func tableObjects(ctx context.Context, t parts.Table, r *parts.Reader) iter.Seq2[parts.Object, error] {
-	return func(yield func(parts.Object, error) bool) {
-		for _, o := range t.Objects() {
-			if !yield(o, nil) {
-				return
-			}
-		}
-		for o, err := range r.LargeObjects(ctx) {
-			if !yield(o, err) {
-				return
+	if seen[id.String()] {
+		return
+	}
+	seen[id.String()] = true
+	v.tables = append(v.tables, t)
+	for _, l := range t.Layers {
+		for _, p := range l.Parts {
+			v.need(p.Object, rolePart, t.Name)
+			v.need(p.Index, roleIndex, t.Name)
+			if p.Large != nil {
+				v.need(*p.Large, roleLargeList, t.Name)
 			}
 		}
 	}
 }
 
-// object looks at an object once, however many tables share it.
-func (v *verifier) object(ctx context.Context, o parts.Object) error {
-	if v.seen[o] {
-		return nil
-	}
-	v.seen[o] = true
-	v.report.Objects++
-	v.report.Bytes += o.Bytes
-	if v.o.Level < VerifyBytes {
-		return v.s.checkSize(ctx, o)
-	}
-	_, c, err := v.s.verified()(ctx, o)
-	if err != nil {
-		return err
-	}
-	return c.Close()
-}
-
-// checkpoints looks at what checkpoints name beside snapshots, which the log
-// knows and which are verified as such. Each checkpoint is told of its damage,
-// also where several share an object.
-func (v *verifier) checkpoints(ctx context.Context, st State) error {
-	v.info = SnapshotInfo{}
-	defer func() { v.checkpoint = "" }()
-	for _, c := range st.CheckpointsByTime() {
-		v.checkpoint = c.Name
-		v.report.Checkpoints++
-		for _, role := range c.Pinned() {
-			if _, ok := st.Snapshots[c.Pin(role)]; ok {
-				continue
-			}
-			err := &CorruptError{Object: logKey(c.N), Advice: logAdvice, What: fmt.Sprintf("it pins snapshot %s as %s, which no entry before it knows", c.Pin(role).Short(), role)}
-			if err := v.found("", err); err != nil {
-				return err
-			}
-		}
-		for _, in := range c.Inputs {
-			if err := v.found("", v.input(ctx, in)); err != nil {
-				return err
-			}
-		}
-	}
-	return ctx.Err()
-}
-
-func (v *verifier) input(ctx context.Context, in CheckpointInput) error {
-	if o := in.object(); !v.seen[o] {
-		v.seen[o] = true
+func (v *verifier) need(o parts.Object, role role, table string) *object {
+	x := v.objects[o]
+	if x == nil {
+		x = &object{Object: o, role: role, table: table}
+		v.objects[o] = x
+		v.order = append(v.order, x)
 		v.report.Objects++
 		v.report.Bytes += o.Bytes
 	}
-	var err error
-	if v.o.Level >= VerifyBytes {
-		_, err = v.s.ReadBlob(ctx, in.Blob)
-	} else {
-		err = v.s.checkBlob(ctx, in.Blob)
+	return x
+}
+
+// parts lists the distinct parts of all tables.
+func (v *verifier) parts() []verifyPart {
+	type key struct{ part, index parts.Object }
+	var out []verifyPart
+	seen := map[key]bool{}
+	for _, t := range v.tables {
+		for i, l := range t.Layers {
+			for j, p := range l.Parts {
+				if k := (key{p.Object, p.Index}); !seen[k] {
+					seen[k] = true
+					out = append(out, verifyPart{p, t, i, j})
+				}
+			}
+		}
 	}
-	if c, ok := errors.AsType[*CorruptError](err); ok {
-		c.What += ", input " + in.Name
+	return out
+}
+
+// sound says whether nothing is known against some objects.
+func (v *verifier) sound(list ...parts.Object) bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for _, o := range list {
+		if v.objects[o].state != sound {
+			return false
+		}
 	}
-	return err
+	return true
+}
+
+func (p verifyPart) objects() []parts.Object {
+	list := []parts.Object{p.Object, p.Index}
+	if p.Large != nil {
+		list = append(list, *p.Large)
+	}
+	return list
 }

@@ -46,7 +46,7 @@ var exitRules = []exitRule{
 	{ui.Unreachable, is(s3.ErrUnreachable)},
 	{ui.Refused, as[*snapshots.UnknownSnapshotError]},
 	{ui.Refused, as[*snapshots.RefMovedError]},
-	{ui.Refused, is(snapshots.ErrManifestMoved, snapshots.ErrNoObject, snapshots.ErrCantSweep)},
+	{ui.Refused, is(snapshots.ErrManifestMoved, snapshots.ErrNoObject, snapshots.ErrCantSweep, snapshots.ErrNotHeld)},
 	{ui.Refused, as[*snapshots.NeededError]},
 	{ui.Refused, as[*snapshots.DroppedRunError]},
 	{ui.Failed, as[*snapshots.CollectedError]},

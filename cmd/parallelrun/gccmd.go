@@ -100,7 +100,7 @@ func garbageOf(all []snapshots.Garbage, each bool) gcGarbage {
 	return g
 }
 
-func viewOf(s *snapshots.Store, p *snapshots.GCPlan, grace time.Duration, each bool) gcPlanView {
+func viewOfPlan(s *snapshots.Store, p *snapshots.GCPlan, grace time.Duration, each bool) gcPlanView {
 	v := gcPlanView{Store: s.Location(), Entry: p.Entry, Grace: grace.String(), Young: p.Young, Kept: p.Kept, Unknown: append([]string{}, p.Unknown...), each: each}
 	v.GiveUp, v.Wait, v.Delete = garbageOf(p.Give, each), garbageOf(p.Wait, each), garbageOf(p.Delete, each)
 	return v
@@ -219,7 +219,7 @@ func (a *app) gcPlan(ctx context.Context, grace time.Duration, why string) error
 		return err
 	}
 	if why == "" {
-		return a.out.Print(viewOf(s, p, o.Grace, true))
+		return a.out.Print(viewOfPlan(s, p, o.Grace, true))
 	}
 	kept, err := s.WhyKept(ctx, why, p, o)
 	if err != nil {
@@ -260,7 +260,7 @@ func (a *app) gc(ctx context.Context, grace time.Duration, apply bool) error {
 	if err != nil {
 		return err
 	}
-	v := gcView{gcPlanView: viewOf(s, p, o.Grace, false), Applied: apply}
+	v := gcView{gcPlanView: viewOfPlan(s, p, o.Grace, false), Applied: apply}
 	if apply {
 		step := a.progress().Step("gc", v.Delete.Objects, "objects")
 		o.Progress = func(_, deleted int) { step.Set(int64(deleted), v.Delete.Objects) }

@@ -36,6 +36,7 @@ func commands() []func(*app) *cobra.Command {
 		newSandbox,
 		newDemo,
 		newVersion,
+		newSecondReader,
 	}
 }
 

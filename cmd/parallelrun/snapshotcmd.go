@@ -16,8 +16,8 @@ import (
 )
 
 func newSnapshots(a *app) *cobra.Command {
-	return newGroup("snapshots", "Look at the states in the store: list, show, compare, verify, compact, name, count, drop",
-		newSnapshotsList(a), newSnapshotsShow(a), newSnapshotsDiff(a), newSnapshotsVerify(a), newSnapshotsCompact(a), newSnapshotsTag(a),
+	return newGroup("snapshots", "Look at the states in the store: list, show, compare, verify, repair, compact, name, count, drop",
+		newSnapshotsList(a), newSnapshotsShow(a), newSnapshotsDiff(a), newSnapshotsVerify(a), newSnapshotsRepair(a), newSnapshotsCompact(a), newSnapshotsTag(a),
 		newSnapshotsStorage(a), newSnapshotsRetain(a), newSnapshotsDrop(a))
 }
 

@@ -24,10 +24,13 @@ func (a *app) loadConfig() (*config.Config, error) {
 }
 
 // namedStore is the store that --store names, its path absolute.
-func (a *app) namedStore() (string, error) {
-	place, err := config.ParseStore(a.flags.store)
+func (a *app) namedStore() (string, error) { return absoluteStore("--store", a.flags.store) }
+
+// absoluteStore is a store that a flag names, its path absolute.
+func absoluteStore(flag, name string) (string, error) {
+	place, err := config.ParseStore(name)
 	if err != nil {
-		return "", ui.Refusef(config.StoreHint, "--store: %w", err)
+		return "", ui.Refusef(config.StoreHint, "%s: %w", flag, err)
 	}
 	if !place.IsBucket() {
 		place.Dir, err = filepath.Abs(place.Dir)
@@ -36,8 +39,7 @@ func (a *app) namedStore() (string, error) {
 }
 
 // openPlace opens where the store lies, which --store or the configuration
-// says. How a bucket is spoken to is the configuration's to say, if there is
-// one. It makes nothing.
+// says. It makes nothing.
 func (a *app) openPlace(ctx context.Context) (snapshots.Backend, error) {
 	store := ""
 	if a.flags.store != "" {
@@ -46,6 +48,12 @@ func (a *app) openPlace(ctx context.Context) (snapshots.Backend, error) {
 			return nil, err
 		}
 	}
+	return a.openAt(ctx, store)
+}
+
+// openAt opens a place, empty for the configuration's. How a bucket is spoken
+// to is the configuration's to say, if there is one.
+func (a *app) openAt(ctx context.Context, store string) (snapshots.Backend, error) {
 	var o config.S3
 	if place, err := config.ParseStore(store); err == nil && (store == "" || place.IsBucket()) {
 		c, err := config.Load(a.flags.config)

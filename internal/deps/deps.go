@@ -14,7 +14,6 @@ import (
 	_ "github.com/rogpeppe/go-internal/testscript"
 	_ "github.com/santhosh-tekuri/jsonschema/v5"
 	_ "github.com/spf13/cobra"
-	_ "github.com/xitongsys/parquet-go/reader"
 	_ "go.uber.org/goleak"
 	_ "golang.org/x/crypto/argon2"
 	_ "golang.org/x/crypto/bcrypt"

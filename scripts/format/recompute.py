@@ -200,7 +200,7 @@ def read_list(data, magic, size):
 class Store:
     def __init__(self, root):
         self.root = root
-        self.checked = set()
+        self.checked = {}  # files by the SHA-256 that they were found to have
         self.given_up = {}  # how many names of a content the log gave up
         log = os.path.join(root, "log")
         for n in sorted(os.listdir(log)) if os.path.isdir(log) else []:
@@ -219,16 +219,25 @@ class Store:
     def path(self, o):
         """The file of an object, its bytes compared with their SHA-256."""
         name = o["sha256"]
-        path = os.path.join(self.root, "objects", "sha256", name[:2], name[2:4], self.named("objects", name))
-        if name not in self.checked:
+        path = self.checked.get(name) or self.sound(name, "objects", "sha256", name[:2], name[2:4])
+        check(path, "object %s does not have its SHA-256" % name)
+        self.checked[name] = path
+        check(os.path.getsize(path) == o["bytes"], "object %s has another size" % name)
+        return path
+
+    def sound(self, sha256, place, *folders, end=""):
+        """The first copy of a file that has a SHA-256: under its current name, or the one below repaired/."""
+        for path in (os.path.join(self.root, place, *folders, self.named(place, sha256) + end),
+                     os.path.join(self.root, "repaired", place, *folders, sha256 + end)):
+            if not os.path.exists(path):
+                continue
             h = hashlib.sha256()
             with open(path, "rb") as f:
                 while chunk := f.read(1 << 20):
                     h.update(chunk)
-            check(h.hexdigest() == name, "object %s does not have its SHA-256" % name)
-            self.checked.add(name)
-        check(os.path.getsize(path) == o["bytes"], "object %s has another size" % name)
-        return path
+            if h.hexdigest() == sha256:
+                return path
+        return None
 
     def data(self, o):
         with open(self.path(o), "rb") as f:
@@ -321,10 +330,11 @@ def read_table(store, table):
 
 
 def read_manifest(store, path):
-    with open(path, "rb") as f:
-        data = f.read()
-    check(hashlib.sha256(data).hexdigest() == os.path.basename(path)[:64], "name is not the SHA-256 of its bytes")
-    m = json.loads(data)
+    name = os.path.basename(path)
+    sound = store.sound(name[:64], "manifests", end=".json")
+    check(sound, "name is not the SHA-256 of its bytes")
+    with open(sound, "rb") as f:
+        m = json.load(f)
     check(m["version"] in (1, 2), "manifest of version %s" % m["version"])
     for table in m["tables"]:
         try:

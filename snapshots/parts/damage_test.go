@@ -510,3 +510,22 @@ func TestIndexChecksums(t *testing.T) {
 		}
 	}
 }
+
+// The same of a list of large values.
+func FuzzLargeList(f *testing.F) {
+	good := largeList(map[[32]byte]int64{{1}: 70_000, {2}: 80_000})
+	f.Add(good)
+	f.Add(good[:listHead])
+	f.Fuzz(func(t *testing.T, b []byte) {
+		open := func(context.Context, Object) (io.ReaderAt, io.Closer, error) {
+			return byteReaderAt(b), nopCloser{}, nil
+		}
+		objects, err := LargeOf(t.Context(), open, Object{Bytes: int64(len(b))})
+		if _, damaged := errors.AsType[*Corruption](err); err != nil && !damaged {
+			t.Fatalf("got %v, want corruption", err)
+		}
+		if err == nil && int64(len(b)) != listBytes(largeEntry, int64(len(objects))) {
+			t.Fatalf("%d values out of %d bytes", len(objects), len(b))
+		}
+	})
+}

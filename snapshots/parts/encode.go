@@ -3,7 +3,6 @@ package parts
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"maps"
@@ -227,17 +226,7 @@ func (e *partEncoder) store(ctx context.Context) (p Part, err error) {
 	if len(e.large) == 0 {
 		return p, nil
 	}
-	o, err := e.w.o.Put(ctx, bytes.NewReader(e.largeList()))
+	o, err := e.w.o.Put(ctx, bytes.NewReader(largeList(e.large)))
 	p.Large = &o
 	return p, err
-}
-
-func (e *partEncoder) largeList() []byte {
-	w := newListWriter(largeMagic, largeEntry, int64(len(e.large)))
-	for _, sum := range slices.SortedFunc(maps.Keys(e.large), func(a, b [32]byte) int { return bytes.Compare(a[:], b[:]) }) {
-		var size [8]byte
-		binary.BigEndian.PutUint64(size[:], uint64(e.large[sum]))
-		w.add(sum[:], size[:])
-	}
-	return w.finish()
 }

@@ -283,8 +283,13 @@ func (r *Reader) LargeIn(ctx context.Context, list Object) ([]Object, error) {
 	return objects, nil
 }
 
-func (r *Reader) largeOf(ctx context.Context, o Object) (objects []Object, err error) {
-	src, closer, err := r.open(ctx, o)
+func (r *Reader) largeOf(ctx context.Context, o Object) ([]Object, error) {
+	return LargeOf(ctx, r.open, o)
+}
+
+// LargeOf reads a part's list of the objects that its large values live in.
+func LargeOf(ctx context.Context, open OpenFunc, o Object) (objects []Object, err error) {
+	src, closer, err := open(ctx, o)
 	if err != nil {
 		return nil, err
 	}

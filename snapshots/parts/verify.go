@@ -14,46 +14,58 @@ import (
 // it finds, *Corruption for damage, and goes on with the next part; nothing
 // means that rows and digests agree. It reads large values too, so that their
 // bytes are checked. What it does not prove: that the rows are those of the
-// source.
+// source. VerifyPart and VerifyDigest are its pieces, for whoever does several
+// at once.
 func (r *Reader) VerifyRows(ctx context.Context) iter.Seq[error] {
 	return func(yield func(error) bool) {
 		if err := r.checkLayers(); err != nil {
 			yield(err)
 			return
 		}
-		tree, whole := newTrie(), true
-		for i, l := range r.t.Layers {
-			var last *schemas.RowID
-			for _, p := range l.Parts {
-				v := partVerifier{r: r, ctx: ctx, p: p, change: i > 0, last: last}
-				if !r.t.Layered() {
-					v.tree = tree
-				}
-				if err := v.run(); err != nil {
+		whole := true
+		for layer, l := range r.t.Layers {
+			for i := range l.Parts {
+				if err := r.verifyPart(ctx, layer, i, true); err != nil {
 					whole = false
 					if !yield(r.damage(err)) || context.Cause(ctx) != nil {
 						return
 					}
 				}
-				last = v.last
-			}
-		}
-		if whole && r.t.Layered() {
-			if err := r.verifyChanges(ctx, tree); err != nil {
-				yield(r.damage(err))
-				return
 			}
 		}
 		if whole {
-			r.verifyDigest(tree, yield)
+			if err := r.VerifyDigest(ctx); err != nil {
+				yield(err)
+			}
 		}
 	}
 }
 
-// verifyChanges compares what each change says was below it with what is
-// there, and puts the rows that result into the trie.
-func (r *Reader) verifyChanges(ctx context.Context, tree *trie) error {
-	return r.eachRow(ctx, func(below *Entry, m *changeMerge) error {
+// VerifyPart decodes one part of a layer and compares each row with its digest,
+// which is computed anew, and with its place in the index; and the large values
+// that its rows name with the list of them, whose bytes it does not read.
+func (r *Reader) VerifyPart(ctx context.Context, layer, part int) error {
+	if err := r.checkLayers(); err != nil {
+		return err
+	}
+	return r.damage(r.verifyPart(ctx, layer, part, false))
+}
+
+func (r *Reader) verifyPart(ctx context.Context, layer, part int, large bool) error {
+	v := partVerifier{r: r, ctx: ctx, p: r.t.Layers[layer].Parts[part], change: layer > 0, readLarge: large}
+	return v.run()
+}
+
+// VerifyDigest computes the table's digest anew from the indexes of all layers,
+// and compares what each change says was below it with what is there. Where
+// VerifyPart found nothing in any part, that proves the rows.
+func (r *Reader) VerifyDigest(ctx context.Context) error {
+	if err := r.checkLayers(); err != nil {
+		return err
+	}
+	tree := newTrie()
+	var last schemas.RowID
+	err := r.eachRow(ctx, func(below *Entry, m *changeMerge) error {
 		var e Entry
 		if below != nil {
 			e = *below
@@ -67,35 +79,38 @@ func (r *Reader) verifyChanges(ctx context.Context, tree *trie) error {
 				e.Digest = c.change.New
 			}
 		}
+		if tree.rows > 0 && last.Compare(e.ID) >= 0 {
+			return &Corruption{Detail: fmt.Sprintf("row %s does not come after the part before", e.ID), Advice: adviceRestore}
+		}
 		if !isZero(e.Digest) {
 			tree.add(e)
+			last = e.ID
 		}
 		return nil
 	})
+	if err == nil {
+		err = r.compareDigest(tree)
+	}
+	return r.damage(err)
 }
 
-func (r *Reader) verifyDigest(tree *trie, yield func(error) bool) {
-	c := &Corruption{Table: r.t.Name, Advice: adviceRestore}
-	rows := tree.rows
-	if rows != r.t.Rows {
-		c.Detail = fmt.Sprintf("its parts have %d rows, the manifest says %d", rows, r.t.Rows)
-		yield(c)
-		return
+func (r *Reader) compareDigest(tree *trie) error {
+	if tree.rows != r.t.Rows {
+		return &Corruption{Detail: fmt.Sprintf("its parts have %d rows, the manifest says %d", tree.rows, r.t.Rows), Advice: adviceRestore}
 	}
 	if tree.digest() != r.t.Digest {
-		c.Detail = "the digest of its rows is not the manifest's"
-		yield(c)
+		return &Corruption{Detail: "the digest of its rows is not the manifest's", Advice: adviceRestore}
 	}
+	return nil
 }
 
 // partVerifier checks one part against its index and list of large objects.
 type partVerifier struct {
-	r      *Reader
-	ctx    context.Context
-	p      Part
-	change bool           // the part is of a change layer
-	tree   *trie          // nil: not to be filled
-	last   *schemas.RowID // of the part before
+	r         *Reader
+	ctx       context.Context
+	p         Part
+	change    bool // the part is of a change layer
+	readLarge bool // compare the bytes of large values too
 
 	enc   *schemas.Encoder
 	buf   []byte
@@ -174,9 +189,6 @@ func (v *partVerifier) row(g *group, i int, e Entry) error {
 	if id != e.ID {
 		return corrupt(v.p.Object, "row %s stands where the index has %s", id, e.ID)
 	}
-	if v.last != nil && v.last.Compare(id) >= 0 {
-		return corrupt(v.p.Object, "row %s does not come after the part before", id)
-	}
 	v.refs = g.refs(v.refs[:0], i)
 	err := guard(v.p.Object, func() (err error) {
 		v.buf, err = v.enc.AppendArrow(v.buf[:0], g.keys, g.own, i, v.refs)
@@ -192,15 +204,11 @@ func (v *partVerifier) row(g *group, i int, e Entry) error {
 	for _, ref := range v.refs {
 		v.large[Object{SHA256: ref.SHA256, Bytes: ref.Size}] = true
 	}
-	if v.tree != nil {
-		v.tree.add(e)
-	}
-	v.last = &id
 	return nil
 }
 
 // verifyLarge compares the part's large values with the list of their objects
-// and reads each.
+// and, if asked to, reads each.
 func (v *partVerifier) verifyLarge() error {
 	listed := map[Object]bool{}
 	if v.p.Large != nil {
@@ -219,6 +227,9 @@ func (v *partVerifier) verifyLarge() error {
 	}
 	if len(listed) != len(v.large) {
 		return corrupt(v.p.Object, "%d large values are listed, it has %d", len(listed), len(v.large))
+	}
+	if !v.readLarge {
+		return nil
 	}
 	for o := range v.large {
 		_, closer, err := v.r.open(v.ctx, o)
