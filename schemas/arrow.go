@@ -103,6 +103,39 @@ func (b *Builder) Append(r Row) error {
 	return nil
 }
 
+// Start begins a row whose cells follow one by one: exactly one of Null, Text
+// and Cell for each column. It is Append for callers who have no Row.
+func (b *Builder) Start(id RowID, key string) {
+	b.b.Field(0).(*array.FixedSizeBinaryBuilder).Append(id[:])
+	b.b.Field(1).(*array.StringBuilder).Append(key)
+	b.bytes += int64(len(id) + len(key))
+}
+
+// Null appends a null to a column.
+func (b *Builder) Null(column int) {
+	b.b.Field(leadColumns + column).AppendNull()
+	b.bytes++
+}
+
+// Text appends to a column of type String or Binary, which has to be valid
+// UTF-8 for the former; v is copied.
+func (b *Builder) Text(column int, v []byte) {
+	switch f := b.b.Field(leadColumns + column).(type) {
+	case *array.StringBuilder:
+		f.BinaryBuilder.Append(v)
+	case *array.BinaryBuilder:
+		f.Append(v)
+	}
+	b.bytes += int64(len(v))
+}
+
+// Cell appends a value of the Go type listed at Type to a column, nil for null.
+func (b *Builder) Cell(column int, v any) error {
+	n, err := appendValue(b.b.Field(leadColumns+column), b.table.Columns[column].Type, v)
+	b.bytes += n
+	return err
+}
+
 // Len is the number of rows collected.
 func (b *Builder) Len() int { return b.b.Field(0).Len() }
 

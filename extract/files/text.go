@@ -157,3 +157,6 @@ func (t *Text) Close() error {
 	}
 	return t.File.Close()
 }
+
+// Packed says that the file was compressed, so that a cut would have shown.
+func (t *Text) Packed() bool { return t.packed != "" }

@@ -51,6 +51,10 @@ type Source struct {
 	Namespace string `json:"namespace"`
 	// LDIF is set for kind ldif.
 	LDIF *LDIF `json:"-"`
+	// CSV is set for kind csv.
+	CSV *CSV `json:"-"`
+	// JSONL is set for kind jsonl.
+	JSONL *JSONL `json:"-"`
 }
 
 // Target is one realm.
