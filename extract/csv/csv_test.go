@@ -75,6 +75,9 @@ func read(t *testing.T, c Config, o records.Options) (rows []string, s *records.
 		for i := range int(b.Record.NumRows()) {
 			row := shape.RowAt(b.Record, i)
 			line := row.Key
+			if i := shape.Column("id"); i >= 0 && row.Values[i] == row.Key {
+				row.Values[i] = nil // as in most tests
+			}
 			for j, v := range row.Values {
 				switch v.(type) {
 				case nil:
@@ -115,8 +118,8 @@ func TestRows(t *testing.T) {
 		{"renamed", "id,Full Name\n1,a\n", records.TableConfig{Columns: []records.ColumnConfig{{Field: "Full Name", As: "name"}}}, nil, []string{`1 name="a"`}},
 		{"header of its own", "1,a\n", records.TableConfig{Header: []string{"id", "name"}, Columns: name}, nil, []string{`1 name="a"`}},
 		{"byte order mark", "\ufeffid,name\n1,a\n", records.TableConfig{Columns: name}, nil, []string{`1 name="a"`}},
-		{"several fields make a key", "a,b\nx/y,z~\n", records.TableConfig{Key: []string{"a", "b"}}, nil, []string{`x~/y/z~~ other=map["a":["x/y"] "b":["z~"]]`}},
-		{"folded key", "id\nÄB\n", records.TableConfig{KeyCase: "fold"}, nil, []string{`äb`}},
+		{"several fields make a key", "a,b\nx/y,z~\n", records.TableConfig{Key: []string{"a", "b"}}, nil, []string{`x~/y/z~~ a="x/y" b="z~"`}},
+		{"folded key", "id\nÄB\n", records.TableConfig{KeyCase: "fold"}, nil, []string{`äb id="ÄB"`}},
 		{"delimiter, quote, nulls", "id;name\n1;'a;b'\n2;NULL\n3;'NULL'\n", records.TableConfig{Columns: name},
 			func(c *Config) { c.Delimiter, c.Quote, c.Nulls = ";", "'", []string{"NULL"} }, []string{`1 name="a;b"`, `2`, `3 name="NULL"`}},
 		{"tabs without quotes", "id\tname\n1\t\"a\n", records.TableConfig{Columns: name}, func(c *Config) { c.Delimiter, c.Quote = "tab", "none" }, []string{`1 name="\"a"`}},

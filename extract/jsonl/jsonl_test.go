@@ -73,6 +73,9 @@ func read(t *testing.T, table records.TableConfig, texts ...string) (rows []stri
 		for i := range int(b.Record.NumRows()) {
 			row := shape.RowAt(b.Record, i)
 			line := row.Key
+			if i := shape.Column("id"); i >= 0 && row.Values[i] == row.Key {
+				row.Values[i] = nil // as in most tests
+			}
 			for j, v := range row.Values {
 				switch v.(type) {
 				case nil:

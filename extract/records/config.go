@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -187,7 +188,7 @@ func compileTable(tc TableConfig, secret map[string]bool) (*table, error) {
 		}
 		mutable = mutable || mutableKeys[strings.ToLower(k)]
 	}
-	cols, err := t.declare(tc.Columns)
+	cols, err := t.declare(withKey(tc))
 	if err != nil {
 		return nil, err
 	}
@@ -199,6 +200,18 @@ func compileTable(tc TableConfig, secret map[string]bool) (*table, error) {
 	t.problems, t.unread = shape.Column(ProblemsColumn), shape.Column(schemas.UnreadColumn)
 	t.other, t.otherSealed = shape.Column(schemas.OtherColumn), shape.Column(schemas.OtherSealedColumn)
 	return t, nil
+}
+
+// withKey declares the fields of the key where the configuration does not:
+// rules refer to rows by them.
+func withKey(tc TableConfig) []ColumnConfig {
+	var out []ColumnConfig
+	for _, k := range tc.Key {
+		if !slices.ContainsFunc(tc.Columns, func(c ColumnConfig) bool { return c.Field == k }) {
+			out = append(out, ColumnConfig{Field: k})
+		}
+	}
+	return append(out, tc.Columns...)
 }
 
 // columnName keeps names that rules of a mapping can write.

@@ -250,7 +250,6 @@ func (w *worker) undeclared(f *fieldAt) error {
 	switch {
 	case s.ignored:
 		w.job.counts.ignored[s.field] += int64(len(values))
-	case len(w.table.config.Key) == 1 && s.key == 0: // carried as the key
 	case s.secret && len(values) > 0:
 		w.job.counts.Sealed[s.field]++
 		return w.sealOther(s.field, values)
