@@ -117,7 +117,7 @@ func recordsConfig(c *config.Records) records.Config {
 		tc := records.TableConfig{Name: t.Name, Files: t.Files, Key: t.Key, KeyCase: t.KeyCase, Header: t.Header, Ignore: t.Ignore, Flatten: t.Flatten}
 		for _, field := range slices.Sorted(maps.Keys(t.Columns)) {
 			col := t.Columns[field]
-			tc.Columns = append(tc.Columns, records.ColumnConfig{Field: field, As: col.As, Type: col.Type, Separator: col.Separator,
+			tc.Columns = append(tc.Columns, records.ColumnConfig{Field: field, As: col.As, Type: col.Type, Optional: col.Optional, Separator: col.Separator,
 				Layouts: col.Layout, Zone: col.Zone, Encoding: col.Encoding, True: col.True, False: col.False})
 		}
 		out.Tables = append(out.Tables, tc)

@@ -123,6 +123,7 @@ func TestRows(t *testing.T) {
 		{"delimiter, quote, nulls", "id;name\n1;'a;b'\n2;NULL\n3;'NULL'\n", records.TableConfig{Columns: name},
 			func(c *Config) { c.Delimiter, c.Quote, c.Nulls = ";", "'", []string{"NULL"} }, []string{`1 name="a;b"`, `2`, `3 name="NULL"`}},
 		{"tabs without quotes", "id\tname\n1\t\"a\n", records.TableConfig{Columns: name}, func(c *Config) { c.Delimiter, c.Quote = "tab", "none" }, []string{`1 name="\"a"`}},
+		{"optional", "id,name\n1,a\n", records.TableConfig{Columns: []records.ColumnConfig{{Field: "name"}, {Field: "x", Optional: true}}}, nil, []string{`1 name="a"`}},
 		{"windows-1252", "id,name\n1,M\xfcller \x80\n", records.TableConfig{Columns: name}, func(c *Config) { c.Encoding = "windows-1252" }, []string{`1 name="Müller €"`}},
 		{"utf-16", "\xff\xfei\x00d\x00\n\x001\x00\n\x00", records.TableConfig{}, nil, []string{`1`}},
 		{"blank lines", "\nid,name\n\n1,a\n\r\n2,b", records.TableConfig{Columns: name}, nil, []string{`1 name="a"`, `2 name="b"`}},
@@ -261,7 +262,7 @@ func TestRefused(t *testing.T) {
 	}{
 		{"key not in the header", "id;name\n1;a\n", "people.csv:1: attribute id: the key is not in the header, which names 1 fields (check the delimiter", records.TableConfig{}},
 		{"near", "ID,name\n1,a\n", "did you mean ID?", records.TableConfig{}},
-		{"column nowhere", "id,Name\n1,a\n", "attribute name: table people: a column of the configuration that no header names (correct its name, or take it out of columns: did you mean Name?)", records.TableConfig{Columns: []records.ColumnConfig{{Field: "name"}}}},
+		{"column nowhere", "id,Name\n1,a\n", "attribute name: table people: a column of the configuration that no file has (correct its name, or make it optional: did you mean Name?)", records.TableConfig{Columns: []records.ColumnConfig{{Field: "name"}}}},
 		{"twice", "id,name,name\n1,a,b\n", "names this field twice", records.TableConfig{}},
 		{"header alone", "id,name\n", "has no rows", records.TableConfig{}},
 		{"header can't be read", "id,na\"me\n1,2\n", "the header can't be read: a quote inside", records.TableConfig{}},

@@ -99,7 +99,6 @@ type parser struct {
 	fields  []records.Field
 	names   map[string]string
 	seen    map[string]bool // with flatten
-	err     string
 }
 
 // Parse takes an object apart.
@@ -156,6 +155,9 @@ func (p *parser) object(prefix string) (bad string, err error) {
 		if err != nil {
 			return "", err
 		}
+		if len(prefix)+len(text) > mostName {
+			return fmt.Sprintf("a name of more than %d bytes", mostName), nil
+		}
 		full := p.name(prefix, text)
 		if p.flatten && p.in.PeekKind() == '{' {
 			if bad, err := p.object(full + "."); bad != "" || err != nil {
@@ -184,8 +186,10 @@ func (p *parser) object(prefix string) (bad string, err error) {
 	return "", err
 }
 
-// mostNames bounds the names that a parser remembers.
-const mostNames = 10_000
+const (
+	mostNames = 10_000 // that a parser remembers
+	mostName  = 1024   // bytes of a field's name, the names above it included
+)
 
 func (p *parser) name(prefix string, text []byte) string {
 	if prefix == "" {

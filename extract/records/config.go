@@ -66,6 +66,9 @@ type ColumnConfig struct {
 	// As is the column's name; empty: the field's.
 	As   string
 	Type string
+	// Optional: files may lack the field, which is null then. Else a field that no
+	// file has is an error, and one that some lack a problem of their rows.
+	Optional bool
 	// Separator splits a value into several; empty: a field holds one, save
 	// where the format has lists.
 	Separator string
@@ -242,7 +245,7 @@ func (t *table) declare(declared []ColumnConfig) ([]schemas.Column, error) {
 }
 
 func (t *table) column(cc ColumnConfig, at int) (*column, error) {
-	c := &column{field: cc.Field, name: cc.As, at: at, separator: cc.Separator, zone: time.UTC}
+	c := &column{field: cc.Field, name: cc.As, at: at, optional: cc.Optional, separator: cc.Separator, zone: time.UTC}
 	if c.name == "" {
 		c.name = cc.Field
 	}
@@ -262,7 +265,10 @@ func (t *table) column(cc ColumnConfig, at int) (*column, error) {
 	case !c.typ.IsSecret() && (t.isSecret(cc.Field) || secrets.Named(c.name)):
 		return nil, errors.New("holds secrets: declare its type as secrets")
 	}
-	return c, c.values(cc)
+	if err := c.values(cc); err != nil {
+		return nil, err
+	}
+	return c, nil
 }
 
 // values checks what says how values are written.

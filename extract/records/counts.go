@@ -84,9 +84,6 @@ func (r *run) warnings() []string {
 			if n := c.places["lacks "+col.field]; n != "" {
 				say("%s has no %s: rows of it are rejected by rules that read that column", n, col.field)
 			}
-			if !r.s.format.Header() && c.fields[col.field] == 0 {
-				say("no row has a field %s: check its spelling%s", col.field, near(col.field, slices.Sorted(maps.Keys(c.fields))))
-			}
 		}
 		for _, f := range slices.Sorted(maps.Keys(c.Misfits)) {
 			say("%s does not fit its column in %d rows, the first at %s: see columns %s and other", f, c.Misfits[f], c.places["misfit "+f], ProblemsColumn)

@@ -41,7 +41,7 @@ func (r *run) header(f *openFile, c *cutter) error {
 		}
 	}
 	for _, col := range f.table.declared {
-		if !seen[col.field] {
+		if !seen[col.field] && !col.optional {
 			f.lacks = append(f.lacks, col)
 			r.lacked[col]++
 		}
@@ -140,16 +140,20 @@ func (r *run) addNamed(file int, fields map[string]int64) {
 // file has at all is a mistake in the configuration.
 func (r *run) compareFiles() error {
 	for _, t := range r.s.tables {
+		named := r.counts[t].fields
 		if !r.s.format.Header() {
 			for _, i := range t.files {
 				r.shapes[t].file(r.s.files[i], slices.Sorted(maps.Keys(r.named[i])))
 			}
-			continue
 		}
 		for _, c := range t.declared {
-			if r.lacked[c] == len(t.files) {
-				return &extract.Error{File: r.s.files[t.files[0]], Line: 1, Attr: c.field, Problem: "table " + t.spec.Table.Name + ": a column of the configuration that no header names",
-					Next: "correct its name, or take it out of columns" + near(c.field, r.shapes[t].fields)}
+			nowhere, names := r.lacked[c] == len(t.files), r.shapes[t].fields
+			if !r.s.format.Header() {
+				nowhere, names = named[c.field] == 0 && len(named) < mostNames && !c.optional, slices.Collect(maps.Keys(named))
+			}
+			if nowhere {
+				return &extract.Error{File: r.s.files[t.files[0]], Attr: c.field, Problem: "table " + t.spec.Table.Name + ": a column of the configuration that no file has",
+					Next: "correct its name, or make it optional" + near(c.field, names)}
 			}
 		}
 	}

@@ -29,6 +29,7 @@ type column struct {
 	field, name string
 	at          int // position in the table
 	typ         schemas.Type
+	optional    bool
 	separator   string
 	layouts     []layout
 	zone        *time.Location

@@ -44,6 +44,7 @@ type RecordTable struct {
 type RecordColumn struct {
 	Type      string    `json:"type,omitempty"` // empty: string
 	As        string    `json:"as,omitempty"`   // empty: the field's name
+	Optional  bool      `json:"optional,omitempty"`
 	Separator string    `json:"separator,omitempty"`
 	Layout    OneOrMore `json:"layout,omitempty"`
 	Zone      string    `json:"zone,omitempty"`
