@@ -194,6 +194,19 @@ func (c *Config) Migration(name string) (string, Migration, error) {
 	return "", Migration{}, err
 }
 
+// Source returns the named source, with its name; an empty name means the only
+// one there is.
+func (c *Config) Source(name string) (string, Source, error) {
+	names := slices.Sorted(maps.Keys(c.Sources))
+	if name == "" && len(names) == 1 {
+		name = names[0]
+	}
+	if s, ok := c.Sources[name]; ok {
+		return name, s, nil
+	}
+	return "", Source{}, &UnknownNameError{Kind: "source", Name: name, Known: names, Path: c.Path}
+}
+
 // Target returns the named target, with its name; an empty name means the only
 // one there is.
 func (c *Config) Target(name string) (string, Target, error) {
