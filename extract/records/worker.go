@@ -191,8 +191,7 @@ func (w *worker) row(key string) error {
 // cell appends the value of a declared column.
 func (w *worker) cell(i int, f *fieldAt) error {
 	c, counts := f.slot.column, w.job.counts
-	if c.typ == schemas.String && f.Kind == One && !secrets.Looks(f.Value) {
-		w.builder.Text(i, f.Value)
+	if f.Kind == One && w.plain(i, f) {
 		return nil
 	}
 	values := c.split(f)
@@ -218,6 +217,39 @@ func (w *worker) cell(i int, f *fieldAt) error {
 		return nil
 	}
 	return errors.Join(err, w.builder.Cell(i, v))
+}
+
+// plain appends the one value of a column of a simple type, as nearly all are.
+// What has become a number, a time or a bool is no secret.
+func (w *worker) plain(i int, f *fieldAt) bool {
+	c := f.slot.column
+	switch c.typ {
+	case schemas.String:
+		if f.slot.key < 0 && secrets.Looks(f.Value) { // keys have been looked at
+			return false
+		}
+		w.builder.Text(i, f.Value)
+		return true
+	case schemas.Int:
+		n, ok := parseInt(f.Value)
+		if ok {
+			w.builder.Int(i, n)
+		}
+		return ok
+	case schemas.Timestamp:
+		t, err := c.time(f.Value)
+		if err == nil {
+			w.builder.Int(i, t)
+		}
+		return err == nil
+	case schemas.Bool:
+		b, ok := c.word(f.Value)
+		if ok {
+			w.builder.Bool(i, b)
+		}
+		return ok
+	}
+	return false
 }
 
 // split yields the values of a field that is not null.
