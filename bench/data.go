@@ -81,7 +81,7 @@ func appendUser(b []byte, i, version uint64) []byte {
 	b = fmt.Appendf(b, "%08x-%04x-4%03x-8%03x-%012x", hi>>32, hi>>16&0xffff, hi&0xfff, lo>>52, lo&(1<<48-1))
 	name := strconv.FormatUint(who.Uint64N(1e9), 36) + "." + strconv.FormatUint(i, 36)
 	b = fmt.Appendf(b, ",%s,%s@example.org,%d,%d,%t,", name, name, r.IntN(500), r.IntN(20000), r.IntN(20) > 0)
-	b = time.UnixMicro(1_300_000_000_000_000 + r.Int64N(400_000_000_000_000)).UTC().AppendFormat(b, "2006-01-02T15:04:05.000000Z")
+	b = time.UnixMicro(1_300_000_000_000_000+r.Int64N(400_000_000_000_000)).UTC().AppendFormat(b, "2006-01-02T15:04:05.000000Z")
 	b = fmt.Appendf(b, `,"{""phone"":""+49%d"",""title"":""%s"",""employeeNumber"":""%d"",""building"":""B%d"",""costCenter"":""%d"",""locale"":""en""}",`,
 		r.Uint32(), titles[r.IntN(len(titles))], i, r.IntN(40), r.IntN(9000))
 	var hash [48]byte
