@@ -188,7 +188,7 @@ func (b *bench) counted(m measured) error {
 }
 
 func (b *bench) diffNeighbours() error {
-	m, err := b.turns(b.toolSide("nights", "snapshots", "diff", "first", "source/users/legacy"), b.duckSide(join(b.path("1.parquet"), b.path("2.parquet"))))
+	m, err := b.turns(b.toolSide("nights", "snapshots", "diff", "first", "source/users/legacy", "--counts"), b.duckSide(join(b.path("1.parquet"), b.path("2.parquet"))))
 	if err != nil {
 		return err
 	}
@@ -207,7 +207,7 @@ func (b *bench) diffWhole() error {
 	if _, err := b.toolSide("nights", "snapshots", "compact", "source/users/legacy", "--apply").run(); err != nil {
 		return err
 	}
-	m, err := b.turns(b.toolSide("nights", "snapshots", "diff", "first", "source/users/legacy"),
+	m, err := b.turns(b.toolSide("nights", "snapshots", "diff", "first", "source/users/legacy", "--counts"),
 		b.duckSide(join(b.path("1.parquet"), b.path("2.parquet"))), b.duckSide(except(b.path("1.parquet"), b.path("2.parquet"))))
 	if err != nil {
 		return err
@@ -223,7 +223,7 @@ func (b *bench) diffWhole() error {
 }
 
 func (b *bench) diffEqual() error {
-	m, err := b.turns(b.toolSide("nights", "snapshots", "diff", "first", "first"))
+	m, err := b.turns(b.toolSide("nights", "snapshots", "diff", "first", "first", "--counts"))
 	if err != nil {
 		return err
 	}
