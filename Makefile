@@ -9,6 +9,8 @@ LINT := $(CACHE)/bin/golangci-lint-$(LINT_VERSION)
 FUZZTIME ?= 20s
 SEQUENCES ?= 5000
 ROUNDS ?= 200
+ROWS ?= 5000000
+RUNS ?= 3
 PKG ?= ./...
 # Packages whose tests talk to a real Keycloak: the race run leaves them out.
 RACE_SKIP := internal/servers|internal/contract|load/keymate
@@ -16,7 +18,7 @@ RACE_SKIP := internal/servers|internal/contract|load/keymate
 # The Python that checks the store's format by itself; empty: python3.
 export PARALLELRUN_PYTHON ?= $(wildcard $(CACHE)/python/bin/python)
 
-.PHONY: help deps build demo demo-keycloak test race model kill mutants lint bench fuzz
+.PHONY: help deps build demo demo-keycloak test race model kill mutants lint bench microbench fuzz
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -52,9 +54,13 @@ mutants: ## put faults into the code, one after another: the model test must fin
 lint: ## gofmt, go vet and golangci-lint, import direction included
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$unformatted" ]; then echo "gofmt: $$unformatted"; exit 1; fi
 	go vet ./...
+	cd bench && go vet ./...
 	@if [ -x $(LINT) ]; then $(LINT) run; else echo "lint: golangci-lint $(LINT_VERSION) is not there (make deps): only gofmt and go vet ran"; [ "$${CI:-}" != true ]; fi
 
-bench: ## all benchmarks, once
+bench: build ## the tool beside DuckDB and the machine's own floor: a table of ROWS (5000000) users, RUNS (3) turns each
+	cd bench && go build -o ../bin/bench . && cd .. && bin/bench -tool bin/parallelrun -rows $(ROWS) -runs $(RUNS)
+
+microbench: ## all benchmarks of packages, once
 	go test -run '^$$' -bench . -benchmem -timeout 60m ./...
 
 fuzz: ## every fuzz target for FUZZTIME (20s)

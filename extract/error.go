@@ -31,6 +31,22 @@ type Error struct {
 	Err     error // the cause, if any
 }
 
+// UnsureError means that a Lookup can't tell whether keys are gone: rows of the
+// table can't be read, and their keys are not known. Nobody is to be taken for
+// gone by it.
+type UnsureError struct {
+	Table string
+	Rows  int64  // that can't be read
+	First string // where the first stands
+}
+
+func (e *UnsureError) Error() string {
+	return fmt.Sprintf("table %s: %d rows can't be read, the first at %s: whose they are is not known", e.Table, e.Rows, e.First)
+}
+
+// Hint says what to do.
+func (e *UnsureError) Hint() string { return "correct these rows in the source and read it again" }
+
 // maxNameInMessage bounds a DN or attribute name in a message: what stands in a
 // damaged file may be anything.
 const maxNameInMessage = 200

@@ -32,4 +32,7 @@ type TableStats struct {
 	// Misfits: values that do not fit the declared type, so they stand in the
 	// other column, and the row says so in its problems column.
 	Misfits map[string]int64 `json:"misfits,omitempty"`
+	// Unread: rows that could not be read. They stand in the table all the same,
+	// with the reason in its unread column, and are rejected by the mapping.
+	Unread int64 `json:"unread,omitempty"`
 }

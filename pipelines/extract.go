@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/parallelrun/parallelrun/extract"
+	"github.com/parallelrun/parallelrun/internal/config"
 	"github.com/parallelrun/parallelrun/schemas"
 	"github.com/parallelrun/parallelrun/snapshots"
 	"github.com/parallelrun/parallelrun/snapshots/parts"
@@ -48,6 +49,26 @@ func (r *Runner) extract(ctx context.Context, run string) (*Extracted, error) {
 	}
 	fix := snapshots.NamespaceAction{Source: r.SourceName, Namespace: r.Namespace}
 	return out, r.commit(ctx, run, draft, r.sourceSet(), StageLegacy, nil, fix)
+}
+
+// Extract reads a source into a snapshot of stage legacy, of which no run knows:
+// to look at it, and to compare it with others. The store is made where there is
+// none.
+func Extract(ctx context.Context, c *config.Config, source string, o OpenOptions) (_ *Extracted, err error) {
+	name, s, err := c.Source(source)
+	if err != nil {
+		return nil, err
+	}
+	r := newRunner(c, "", config.Migration{Source: name}, o)
+	r.Namespace = s.Namespace
+	if r.Store, err = OpenStore(ctx, c); err != nil {
+		return nil, err
+	}
+	if r.Source, err = OpenSource(c, name, r.Store.Keyring()); err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, r.Source.Close()) }()
+	return r.extract(ctx, "")
 }
 
 // readSource writes all that the source holds upon the newest snapshot of a

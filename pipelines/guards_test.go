@@ -115,10 +115,20 @@ func TestFreshSyncSign(t *testing.T) {
 	}
 }
 
+// Rows that can't be read may be anybody's: nobody is gone then, unless the
+// operator says so.
+func TestUnsureIsNotAbsent(t *testing.T) {
+	l := &lookup{keys: []string{"a", "b"}}
+	l.settle(map[string]*whereabouts{"a": {}, "b": {}}, "", "2 rows can't be read")
+	if f := l.found; f.Absent != 0 || f.Unsure.Count != 2 || f.err("run", false) == nil || f.err("run", true) != nil {
+		t.Errorf("got %+v, %v, %v", f, f.err("run", false), f.err("run", true))
+	}
+}
+
 // A key that a rule makes can't be looked up, and is never called absent.
 func TestUnaskedIsNotAbsent(t *testing.T) {
 	l := &lookup{keys: []string{"a", "b", "c"}}
-	l.settle(map[string]*whereabouts{"a": {}, "b": {extracted: true}, "c": {now: true}}, "a rule makes keys")
+	l.settle(map[string]*whereabouts{"a": {}, "b": {extracted: true}, "c": {now: true}}, "a rule makes keys", "")
 	f := l.found
 	if f.Asked != 3 || f.Absent != 0 || f.Unasked != 1 || f.Unmapped.Count != 1 || f.Lost.Count != 1 {
 		t.Errorf("got %+v", f)

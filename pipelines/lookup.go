@@ -35,6 +35,10 @@ type LookedUp struct {
 	Misled Keys `json:"misled"`
 	// Strayed: an alias makes their row another's, which the target never had.
 	Strayed Keys `json:"strayed"`
+	// Unsure: not found, but rows of the source can't be read that may be theirs,
+	// as Doubt says.
+	Unsure Keys   `json:"unsure"`
+	Doubt  string `json:"doubt,omitempty"`
 	// Unasked could not be looked up in the source, and Why.
 	Unasked int64  `json:"unasked,omitempty"`
 	Why     string `json:"why,omitempty"`
@@ -89,6 +93,9 @@ func (l *LookedUp) problems() (lines []string) {
 	if l.Unmapped.Count > 0 {
 		lines = append(lines, fmt.Sprintf("users: %d would be disabled as gone whose row is in legacy, but no rule of the mapping yields them any more (%s)", l.Unmapped.Count, &l.Unmapped))
 	}
+	if l.Unsure.Count > 0 {
+		lines = append(lines, fmt.Sprintf("users: %d would be disabled as gone who may not be: %s (%s)", l.Unsure.Count, l.Doubt, &l.Unsure))
+	}
 	if l.Forgotten.Count > 0 {
 		lines = append(lines, fmt.Sprintf("users: %d would be disabled as gone who are the new holders of keys that came back, and no decision says so any more (%s)", l.Forgotten.Count, &l.Forgotten))
 	}
@@ -119,6 +126,9 @@ func (e *StillThereError) Hint() string {
 	if e.Found.Lost.Count > 0 {
 		return "the source changed or was not whole when it was read: start a new run with `parallelrun run`"
 	}
+	if e.Found.Unsure.Count > 0 {
+		return fmt.Sprintf("correct the rows that can't be read and start a new run; if these people are known to be gone, `parallelrun load %s --apply --override-brake \"the reason\"`", e.Run)
+	}
 	if e.Found.Forgotten.Count > 0 {
 		return "put the decisions with `take: new` back into the file of decisions"
 	}
@@ -134,7 +144,7 @@ func (e *StillThereError) Hint() string {
 // err is what stops the run; nil-safe. An override stands for a mapping that is
 // meant, never for an extraction that lost rows.
 func (l *LookedUp) err(run string, overridden bool) error {
-	if l == nil || l.Lost.Count == 0 && (l.Unmapped.Count+l.Forgotten.Count+l.Misled.Count+l.Strayed.Count == 0 || overridden) {
+	if l == nil || l.Lost.Count == 0 && (l.Unmapped.Count+l.Unsure.Count+l.Forgotten.Count+l.Misled.Count+l.Strayed.Count == 0 || overridden) {
 		return nil
 	}
 	return &StillThereError{Run: run, Found: *l}
@@ -236,7 +246,7 @@ func (l *lookup) batch(ctx context.Context) error {
 			return err
 		}
 	}
-	why := ""
+	why, doubt := "", ""
 	for _, o := range l.origins {
 		if !o.OwnKey {
 			why = fmt.Sprintf("rule %s makes keys of its own, which the source does not know", o.Rule)
@@ -249,18 +259,20 @@ func (l *lookup) batch(ctx context.Context) error {
 			return err
 		}
 		err := l.inSource(ctx, o.Table, all)
-		if errors.Is(err, errCantAsk) {
+		if unsure, ok := errors.AsType[*extract.UnsureError](err); ok {
+			doubt = unsure.Error()
+		} else if errors.Is(err, errCantAsk) {
 			why = err.Error()
 		} else if err != nil {
 			return err
 		}
 	}
-	l.settle(at, why)
+	l.settle(at, why, doubt)
 	return nil
 }
 
 // settle counts a batch, in the order of the plan.
-func (l *lookup) settle(at map[string]*whereabouts, why string) {
+func (l *lookup) settle(at map[string]*whereabouts, why, doubt string) {
 	for _, k := range l.keys {
 		l.found.Asked++
 		switch w := at[k]; {
@@ -274,6 +286,9 @@ func (l *lookup) settle(at map[string]*whereabouts, why string) {
 			l.found.Lost.add(k)
 		case w.aliased != "" && !w.before:
 			l.found.Misled.add(w.aliased)
+		case doubt != "":
+			l.found.Unsure.add(k)
+			l.found.Doubt = doubt
 		case why != "":
 			l.found.Unasked++
 			l.found.Why = why

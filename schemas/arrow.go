@@ -103,6 +103,56 @@ func (b *Builder) Append(r Row) error {
 	return nil
 }
 
+// Start begins a row whose cells follow one by one: exactly one of Null, Text,
+// Int, Bool and Cell for each column. It is Append for callers who have no Row.
+func (b *Builder) Start(id RowID, key string) {
+	b.b.Field(0).(*array.FixedSizeBinaryBuilder).Append(id[:])
+	b.b.Field(1).(*array.StringBuilder).Append(key)
+	b.bytes += int64(len(id) + len(key))
+}
+
+// Null appends a null to a column.
+func (b *Builder) Null(column int) {
+	b.b.Field(leadColumns + column).AppendNull()
+	b.bytes++
+}
+
+// Text appends to a column of type String or Binary, which has to be valid
+// UTF-8 for the former; v is copied.
+func (b *Builder) Text(column int, v []byte) {
+	switch f := b.b.Field(leadColumns + column).(type) {
+	case *array.StringBuilder:
+		f.BinaryBuilder.Append(v)
+	case *array.BinaryBuilder:
+		f.Append(v)
+	}
+	b.bytes += int64(len(v))
+}
+
+// Int appends to a column of type Int or Timestamp.
+func (b *Builder) Int(column int, v int64) {
+	switch f := b.b.Field(leadColumns + column).(type) {
+	case *array.Int64Builder:
+		f.Append(v)
+	case *array.TimestampBuilder:
+		f.Append(arrow.Timestamp(v))
+	}
+	b.bytes += 8
+}
+
+// Bool appends to a column of type Bool.
+func (b *Builder) Bool(column int, v bool) {
+	b.b.Field(leadColumns + column).(*array.BooleanBuilder).Append(v)
+	b.bytes++
+}
+
+// Cell appends a value of the Go type listed at Type to a column, nil for null.
+func (b *Builder) Cell(column int, v any) error {
+	n, err := appendValue(b.b.Field(leadColumns+column), b.table.Columns[column].Type, v)
+	b.bytes += n
+	return err
+}
+
 // Len is the number of rows collected.
 func (b *Builder) Len() int { return b.b.Field(0).Len() }
 

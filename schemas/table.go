@@ -66,6 +66,11 @@ const (
 	OtherSealedColumn = "other_sealed"
 )
 
+// UnreadColumn is a column that sources may give a table: why the row could not
+// be read, and where it stands. All other columns of such a row are null
+// without being absent, so no rule may take it for a row that stands.
+const UnreadColumn = "unread"
+
 // NewLegacyTable makes the table of a source's own rows: the declared columns
 // under field ids derived from their names, then the two catch-alls.
 func NewLegacyTable(name string, declared []Column) (Table, error) {

@@ -36,6 +36,9 @@ func newChecker(p schemas.TargetProfile) *checker {
 
 // check notes every rule that a candidate by itself breaks.
 func (ck *checker) check(c *candidate) {
+	if len(c.failures) > 0 && c.failures[0].rule == RuleUnreadRow {
+		return // all of it is missing; one reason is enough
+	}
 	ck.required(c)
 	ck.characters(c)
 	switch c.rule.entity.id {

@@ -51,9 +51,36 @@ func (src *sourceTable) unreadable(r *rule, row schemas.Row) []string {
 	return out
 }
 
+// unread is why the source could not read a row, empty where it could.
+func (src *sourceTable) unread(row schemas.Row) string {
+	i := src.table.Column(schemas.UnreadColumn)
+	if i < 0 {
+		return ""
+	}
+	why, _ := row.Values[i].(string)
+	return why
+}
+
+// unreadRow yields a failed candidate for each rule that may have taken the row:
+// nothing in it can be believed, so no expression looks at it.
+func (ev *evaluator) unreadRow(src *sourceTable, row schemas.Row, why string) (out []*candidate, taken []*rule) {
+	for _, r := range src.rules {
+		n := len(r.entity.table.Columns)
+		c := &candidate{rule: r, source: src.index, origin: row.ID, values: make([]any, n), marks: make([]mark, n), primary: len(out) == 0}
+		c.legacyKey, c.key = row.Key, ev.aliases.rowKey(r.entity.name, row.Key)
+		c.id = schemas.NewRowID(ev.namespace, r.entity.name, c.key)
+		c.fail(RuleUnreadRow, "", why)
+		out = append(out, c)
+	}
+	return out, src.rules
+}
+
 // row yields the candidates of one legacy row. None means that no rule takes
 // it; taken lists the rules that do.
 func (ev *evaluator) row(src *sourceTable, row schemas.Row) (out []*candidate, taken []*rule) {
+	if why := src.unread(row); why != "" {
+		return ev.unreadRow(src, row, why)
+	}
 	v := &rowView{table: &src.table, row: row, trace: ev.trace}
 	for _, r := range src.rules {
 		takes, err := boolOf(r.where, v, true)
@@ -280,7 +307,7 @@ func (ev *evaluator) rest(c *candidate, v *rowView, attrs map[string][]string) {
 	}
 	for i, col := range v.table.Columns {
 		cell := v.row.Values[i]
-		if cell == nil || col.Type.IsSecret() || col.Name == ProblemsColumn {
+		if cell == nil || col.Type.IsSecret() || col.Name == ProblemsColumn || col.Name == schemas.UnreadColumn {
 			continue
 		}
 		switch x := cell.(type) {

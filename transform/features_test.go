@@ -238,6 +238,37 @@ func TestUnreadableSourceValue(t *testing.T) {
 	}
 }
 
+// A row that the source could not read is rejected for every rule that may have
+// taken it, whatever its conditions; none of its nulls is believed.
+func TestUnreadRow(t *testing.T) {
+	people := legacyTable("people", "uid:string", "kind:string", "unread:string")
+	m := newMemory(people, legacyTable("work", "uid:string", "unread:string"))
+	m.add("people", "P1", cells{"uid": "anna", "kind": "user"})
+	m.add("people", "p.csv:3", cells{"unread": "p.csv:3: 1 fields", "other_sealed": map[string][]schemas.Sealed{"row": {{}}}})
+	m.add("work", "w.csv:2", cells{"unread": "w.csv:2: 1 fields"})
+	out, report := runMapping(t, m, loadText(t, `version: 1
+lookups: {people: {table: people, by: row.uid, match: exact}}
+organizations: [{rule: o, from: people, where: 'row.kind == "organization"', columns: {alias: row.uid, name: row.uid}}]
+users: [{rule: p, from: people, where: 'row.kind == "user"', columns: {username: row.uid, enabled: 'true'}}]
+memberships: [{rule: w, from: work, user: {lookup: people, value: row.uid}, organization: {lookup: people, value: row.uid}}]`, m), nil)
+	for entity, key := range map[string]string{schemas.Users: "p.csv:3", schemas.Organizations: "p.csv:3", schemas.Memberships: "w.csv:2"} {
+		if got := out.rules(entity, key); !slices.Equal(got, []string{RuleUnreadRow}) {
+			t.Errorf("%s: %v", entity, got)
+		}
+	}
+	if s := report.Source("people"); s.Read != 2 || s.Mapped != 1 || s.Rejected != 1 {
+		t.Errorf("people: %+v", s)
+	}
+	if s := report.Source("work"); s.Read != 1 || s.Rejected != 1 {
+		t.Errorf("work: %+v", s)
+	}
+	for _, l := range report.LeftOut {
+		if l.Field == schemas.UnreadColumn || l.Field == "row" {
+			t.Errorf("left out: %+v", l)
+		}
+	}
+}
+
 func TestFunctions(t *testing.T) {
 	m := directory()
 	person(m, "k1", "Anna", cells{"dn": `cn=Weber\, Anna+uid=Anna,ou=People,dc=x`, "number": "19000", "status": "20240131120000.5+0100", "photo": []byte("hi"),

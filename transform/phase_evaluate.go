@@ -131,7 +131,7 @@ func (r *run) evaluateRow(src *sourceTable, row schemas.Row, t *tally) error {
 			return err
 		}
 	}
-	if !excluded {
+	if !excluded && src.unread(row) == "" {
 		leftOut(src, row, taken, t)
 	}
 	return nil
@@ -161,7 +161,7 @@ func encode(c *candidate) []byte {
 // leftOut counts what a mapped row holds that no rule reads.
 func leftOut(src *sourceTable, row schemas.Row, taken []*rule, t *tally) {
 	for i, col := range src.table.Columns {
-		if col.Name == ProblemsColumn {
+		if col.Name == ProblemsColumn || col.Name == schemas.UnreadColumn {
 			continue
 		}
 		switch x := row.Values[i].(type) {

@@ -5,6 +5,7 @@ package transform
 const (
 	RuleExpression     = "expression-failed"
 	RuleUnreadable     = "unreadable-value"
+	RuleUnreadRow      = "unreadable-row"
 	RuleExpressionCost = "expression-too-costly"
 	RuleInvalidUTF8    = "invalid-utf8"
 	RuleControl        = "control-character"

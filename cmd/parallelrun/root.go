@@ -23,6 +23,7 @@ func commands() []func(*app) *cobra.Command {
 		newRestore,
 		newUndo,
 		newDrift,
+		newExtract,
 		newWaves,
 		newRuns,
 		newAccess,

@@ -211,7 +211,7 @@ func checkColumn(name string, typ schemas.Type, seen, secret map[string]bool) er
 		return fmt.Errorf("column %q: no attribute name", name)
 	case seen[low]:
 		return fmt.Errorf("column %s: declared twice, or with another type than it always has: remove it", name)
-	case low == ProblemsColumn || low == schemas.OtherColumn || low == schemas.OtherSealedColumn || low == schemas.RowIDColumn || low == schemas.LegacyKeyColumn:
+	case low == ProblemsColumn || low == schemas.UnreadColumn || low == schemas.OtherColumn || low == schemas.OtherSealedColumn || low == schemas.RowIDColumn || low == schemas.LegacyKeyColumn:
 		return fmt.Errorf("column %s: the name is taken: leave the attribute to the other column", name)
 	case !typ.IsSecret() && (secrets.Named(name) || secret[low]):
 		return fmt.Errorf("column %s: holds secrets: declare its type as secrets", name)

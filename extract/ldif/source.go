@@ -5,14 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
 
 	"github.com/parallelrun/parallelrun/extract"
+	"github.com/parallelrun/parallelrun/extract/files"
 )
 
 // Source reads LDIF files. Several Reads may run at the same time.
@@ -38,11 +35,11 @@ func Open(c Config, o Options) (*Source, error) {
 	if err != nil {
 		return nil, fmt.Errorf("ldif: %w", err)
 	}
-	files, err := findFiles(c.Files)
+	found, err := files.Find(c.Files, kind)
 	if err != nil {
 		return nil, err
 	}
-	s := &Source{config: c, options: o, files: files, tables: tables}
+	s := &Source{config: c, options: o, files: found, tables: tables}
 	s.warnings = s.keyWarnings()
 	return s, nil
 }
@@ -69,6 +66,9 @@ func (s *Source) Read(ctx context.Context, limits extract.Limits, yield func(ext
 	s.warnings = append(s.keyWarnings(), r.warnings()...)
 	return nil
 }
+
+// kind is what the files are, in words for messages.
+var kind = files.Kind{Name: "LDIF", Suffix: ".ldif", Rows: "entries"}
 
 // lineBits is how many bits of an origin hold the line.
 const lineBits = 40
@@ -111,114 +111,18 @@ func (s *Source) keyWarnings() []string {
 	return w
 }
 
-// findFiles expands globs and makes sure that every file is one. A file named
-// twice is read once.
-func findFiles(patterns []string) ([]string, error) {
-	if len(patterns) == 0 {
-		return nil, &extract.Error{File: "files", Problem: "no files configured", Next: "name at least one LDIF file", Err: extract.ErrEmpty}
-	}
-	var files []string
-	for _, p := range patterns {
-		found, err := expand(p)
-		if err != nil {
-			return nil, err
-		}
-		for _, f := range found {
-			if f = filepath.Clean(f); !slices.Contains(files, f) {
-				files = append(files, f)
-			}
-		}
-	}
-	return files, nil
-}
-
-func expand(pattern string) ([]string, error) {
-	info, err := os.Stat(pattern)
-	switch {
-	case err == nil:
-		return []string{pattern}, checkFile(pattern, info)
-	case !strings.ContainsAny(pattern, "*?["):
-		return nil, fileError(pattern, err)
-	}
-	found, err := filepath.Glob(pattern)
-	if err != nil {
-		return nil, &extract.Error{File: pattern, Problem: "not a file pattern", Next: "write a backslash before a bracket that is part of the name", Err: err}
-	}
-	if len(found) == 0 {
-		return nil, &extract.Error{File: pattern, Problem: "no file matches", Next: "check the folder and the pattern", Err: fs.ErrNotExist}
-	}
-	slices.Sort(found)
-	for _, f := range found {
-		info, err := os.Stat(f)
-		if err != nil {
-			return nil, fileError(f, err)
-		}
-		if err := checkFile(f, info); err != nil {
-			return nil, err
-		}
-	}
-	return found, nil
-}
-
-func checkFile(name string, info fs.FileInfo) error {
-	switch {
-	case info.IsDir():
-		return &extract.Error{File: name, Problem: "is a directory", Next: "name its files: " + filepath.Join(name, "*.ldif")}
-	case !info.Mode().IsRegular():
-		return &extract.Error{File: name, Problem: "is not a regular file", Next: "write the export to a file first: a run may read it again"}
-	case info.Size() == 0:
-		return emptyError(name)
-	}
-	return nil
-}
-
-func emptyError(name string) *extract.Error {
-	return &extract.Error{File: name, Problem: "has no entries", Next: "export it again, or take it out of the configuration", Err: extract.ErrEmpty}
-}
-
-func fileError(name string, err error) *extract.Error {
-	e := &extract.Error{File: name, Problem: "can't be read: " + cause(err), Next: "check the path and its rights", Err: err}
-	if errors.Is(err, fs.ErrNotExist) {
-		e.Problem, e.Next = "does not exist", "check the path in the configuration"
-	}
-	return e
-}
-
-// cause is the system's own words, without the path that the message has
-// already.
-func cause(err error) string {
-	if pe, ok := errors.AsType[*fs.PathError](err); ok {
-		return pe.Err.Error()
-	}
-	return err.Error()
-}
-
 // file reads one file.
 func (r *run) file(ctx context.Context, i int) error {
 	name := r.s.files[i]
-	f, err := os.Open(name)
+	f, err := files.Open(name, kind)
 	if err != nil {
-		return fileError(name, err)
-	}
-	defer f.Close()
-	before, err := f.Stat()
-	if err != nil {
-		return fileError(name, err)
-	}
-	if err := checkFile(name, before); err != nil {
 		return err
 	}
+	defer f.Close()
 	if err := r.entries(ctx, i, f); err != nil {
 		return err
 	}
-	after, err := f.Stat()
-	if err != nil {
-		return fileError(name, err)
-	}
-	if after.Size() != before.Size() || !after.ModTime().Equal(before.ModTime()) {
-		return &extract.Error{File: name, Problem: extract.ErrChanged.Error(), Next: "wait until the export is complete", Err: extract.ErrChanged}
-	}
-	return nil
+	return f.Unchanged()
 }
 
 // entries reads all entries of an open file.
@@ -243,7 +147,7 @@ func (r *run) entries(ctx context.Context, i int, f io.Reader) error {
 		count, last = count+1, e.Line
 	}
 	if count == 0 {
-		return emptyError(name)
+		return files.EmptyError(name, kind)
 	}
 	if in.OpenEnd() {
 		r.openEnds = append(r.openEnds, fmt.Sprintf("%s:%d: no blank line after the last entry: make sure that the file was not cut", name, last))

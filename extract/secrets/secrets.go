@@ -44,12 +44,36 @@ func Named(attribute string) bool {
 // anywhere within. In values that are no text (photos) only long forms count,
 // which do not come about by chance.
 func Looks(value []byte) bool {
-	tail := 1
-	if !utf8.Valid(value) {
-		tail = minCrypt
+	var has byte
+	for _, c := range value {
+		has |= telling[c]
 	}
-	return bracedScheme(value, tail) || dollarScheme(value) || containsMarker(value)
+	if has&brace != 0 {
+		tail := 1
+		if !utf8.Valid(value) {
+			tail = minCrypt
+		}
+		if bracedScheme(value, tail) {
+			return true
+		}
+	}
+	return has&dollar != 0 && dollarScheme(value) || has&(trigger|token) != 0 && containsMarker(value)
 }
+
+// telling says of each byte what a value without it can't hold, so that most
+// values are done with after one look at each of their bytes.
+var telling = func() (t [256]byte) {
+	t['{'], t['$'], t['J'] = brace, dollar|trigger, token
+	t[':'], t['-'], t['_'] = trigger, trigger, trigger
+	return t
+}()
+
+const (
+	brace   byte = 1 << iota
+	dollar       // of modular crypt strings
+	trigger      // every marker has one
+	token        // of "eyJ", with which a token begins
+)
 
 // schemes in braces before a stored password, in lower case, without the
 // digits and suffixes that vary.
@@ -147,12 +171,19 @@ var markers = [][]byte{
 	[]byte("pbkdf2:sha"), []byte("scrypt:32768:"), []byte("scrypt:16384:"), []byte("bcrypt$$2"),
 }
 
-// Every marker is at least this long and has one of these bytes; most values
-// are done with after a look for them.
-const (
-	shortestMarker = 9
-	markerBytes    = ":$-_"
-)
+// markersBy are the markers by their first trigger, with its position.
+var markersBy = func() (by [256][]placedMarker) {
+	for _, m := range markers {
+		at := bytes.IndexFunc(m, func(r rune) bool { return telling[byte(r)]&trigger != 0 })
+		by[m[at]] = append(by[m[at]], placedMarker{m, at})
+	}
+	return by
+}()
+
+type placedMarker struct {
+	text []byte
+	at   int
+}
 
 // containsMarker looks for markers and JSON web tokens. Large values are
 // searched at their start only: no directory hides a seed behind a photo.
@@ -161,28 +192,32 @@ func containsMarker(v []byte) bool {
 	if jwt(v) {
 		return true
 	}
-	if len(v) < shortestMarker || !bytes.ContainsAny(v, markerBytes) {
-		return false
-	}
-	low := lowerASCII(v)
-	for _, m := range markers {
-		if bytes.Contains(low, m) {
-			return true
+	for i, c := range v {
+		for _, m := range markersBy[c] { // none for most bytes
+			if start := i - m.at; start >= 0 && len(v)-start >= len(m.text) && lowerByte(v[i-1]) == m.text[m.at-1] && equalLower(v[start:start+len(m.text)], m.text) {
+				return true
+			}
 		}
 	}
 	return false
 }
 
-// lowerASCII leaves other bytes alone, whether they are text or not.
-func lowerASCII(v []byte) []byte {
-	out := make([]byte, len(v))
+// equalLower compares a value in any case with a text in lower case; bytes that
+// are not ASCII letters are left alone.
+func equalLower(v, low []byte) bool {
 	for i, c := range v {
-		if c >= 'A' && c <= 'Z' {
-			c += 'a' - 'A'
+		if lowerByte(c) != low[i] {
+			return false
 		}
-		out[i] = c
 	}
-	return out
+	return true
+}
+
+func lowerByte(c byte) byte {
+	if c >= 'A' && c <= 'Z' {
+		return c + 'a' - 'A'
+	}
+	return c
 }
 
 // jwt finds the compact form: two base64url JSON objects and a signature.

@@ -76,15 +76,3 @@ func BenchmarkLooksName(b *testing.B) {
 		Looks(v)
 	}
 }
-
-// The short cut before the search must not cut a marker off.
-func TestMarkersPassTheShortCut(t *testing.T) {
-	for _, m := range markers {
-		if len(m) < shortestMarker || !bytes.ContainsAny(m, markerBytes) || !bytes.Equal(m, lowerASCII(m)) {
-			t.Errorf("marker %q is never searched for", m)
-		}
-		if !Looks(bytes.ToUpper(m)) {
-			t.Errorf("%q in capitals is not found", m)
-		}
-	}
-}

@@ -80,13 +80,12 @@ func (c *Config) checkKeys(k Checker) Problems {
 
 func (c *Config) checkSource(k Checker, name string) (ps Problems) {
 	s := c.Sources[name]
-	if s.LDIF == nil {
-		return nil
+	if s.LDIF != nil {
+		ps = c.checkFiles(path{"sources", name, "files"}, s.LDIF.Files)
 	}
-	for i, pattern := range s.LDIF.Files {
-		p := path{"sources", name, "files", strconv.Itoa(i)}
-		if err := readable(pattern); err != nil {
-			ps = append(ps, c.wrong(p, err)...)
+	if r := s.records(); r != nil {
+		for i, t := range r.Tables {
+			ps = append(ps, c.checkFiles(path{"sources", name, "tables", strconv.Itoa(i), "files"}, t.Files)...)
 		}
 	}
 	if k.Source == nil {
@@ -94,6 +93,15 @@ func (c *Config) checkSource(k Checker, name string) (ps Problems) {
 	}
 	if err := k.Source(s); err != nil {
 		ps = append(ps, c.wrong(path{"sources", name}, err)...)
+	}
+	return ps
+}
+
+func (c *Config) checkFiles(p path, patterns []string) (ps Problems) {
+	for i, pattern := range patterns {
+		if err := readable(pattern); err != nil {
+			ps = append(ps, c.wrong(p.child(strconv.Itoa(i)), err)...)
+		}
 	}
 	return ps
 }

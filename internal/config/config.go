@@ -51,6 +51,10 @@ type Source struct {
 	Namespace string `json:"namespace"`
 	// LDIF is set for kind ldif.
 	LDIF *LDIF `json:"-"`
+	// CSV is set for kind csv.
+	CSV *CSV `json:"-"`
+	// JSONL is set for kind jsonl.
+	JSONL *JSONL `json:"-"`
 }
 
 // Target is one realm.
@@ -188,6 +192,19 @@ func (c *Config) Migration(name string) (string, Migration, error) {
 	}
 	err := &UnknownNameError{Kind: "migration", Name: name, Known: names, Path: c.Path}
 	return "", Migration{}, err
+}
+
+// Source returns the named source, with its name; an empty name means the only
+// one there is.
+func (c *Config) Source(name string) (string, Source, error) {
+	names := slices.Sorted(maps.Keys(c.Sources))
+	if name == "" && len(names) == 1 {
+		name = names[0]
+	}
+	if s, ok := c.Sources[name]; ok {
+		return name, s, nil
+	}
+	return "", Source{}, &UnknownNameError{Kind: "source", Name: name, Known: names, Path: c.Path}
 }
 
 // Target returns the named target, with its name; an empty name means the only

@@ -133,19 +133,46 @@ func (c *Config) decode() Problems {
 		return Problems{p}
 	}
 	for name, s := range c.Sources {
-		if s.Kind != "ldif" {
-			continue
-		}
-		s.LDIF = &LDIF{}
-		if p := decodeInto(c.doc, path{"sources", name}, s.LDIF); p != nil {
+		if p := c.decodeSource(name, &s); p != nil {
 			return Problems{p}
-		}
-		for i, f := range s.LDIF.Files {
-			s.LDIF.Files[i] = c.resolve(f)
 		}
 		c.Sources[name] = s
 	}
 	return c.resolvePaths()
+}
+
+// decodeSource fills what belongs to the kind of a source.
+func (c *Config) decodeSource(name string, s *Source) *Problem {
+	var into any
+	switch s.Kind {
+	case "ldif":
+		s.LDIF = &LDIF{}
+		into = s.LDIF
+	case "csv":
+		s.CSV = &CSV{}
+		into = s.CSV
+	case "jsonl":
+		s.JSONL = &JSONL{}
+		into = s.JSONL
+	}
+	if p := decodeInto(c.doc, path{"sources", name}, into); p != nil {
+		return p
+	}
+	if s.LDIF != nil {
+		c.resolveAll(s.LDIF.Files)
+	}
+	if r := s.records(); r != nil {
+		for i := range r.Tables {
+			c.resolveAll(r.Tables[i].Files)
+		}
+	}
+	return nil
+}
+
+func (c *Config) resolveAll(files []string) {
+	for i, f := range files {
+		files[i] = c.resolve(f)
+	}
 }
 
 func decodeInto(d *document, p path, out any) *Problem {

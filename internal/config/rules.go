@@ -50,20 +50,38 @@ func (c *Config) nameRules(section string, names []string) (ps Problems) {
 }
 
 func (c *Config) sourceRules(name string, s Source) (ps Problems) {
+	if r := s.records(); r != nil {
+		names := make([]string, len(r.Tables))
+		for i, t := range r.Tables {
+			names[i] = t.Name
+		}
+		return c.sameTable(name, names)
+	}
 	if s.LDIF == nil {
 		return nil
 	}
-	seen := map[string]bool{}
+	names := make([]string, len(s.LDIF.Tables))
+	for i, t := range s.LDIF.Tables {
+		names[i] = t.Name
+	}
+	ps = c.sameTable(name, names)
 	for i, t := range s.LDIF.Tables {
 		p := path{"sources", name, "tables", strconv.Itoa(i), "name"}
-		if seen[t.Name] {
-			ps = append(ps, c.doc.problem(c.doc.locate(p), p, fmt.Sprintf("a second table is named %q", t.Name), "give each table its own name"))
-		}
-		seen[t.Name] = true
 		if t.Name == CatchAllTable {
 			ps = append(ps, c.doc.problem(c.doc.locate(p), p, fmt.Sprintf("%q is the table of what no other takes", t.Name), "choose another name"))
 		}
 		ps = append(ps, c.unreachable(name, i, s.LDIF.Tables)...)
+	}
+	return ps
+}
+
+// sameTable: a table's name is its own.
+func (c *Config) sameTable(source string, tables []string) (ps Problems) {
+	for i, t := range tables {
+		if slices.Contains(tables[:i], t) {
+			p := path{"sources", source, "tables", strconv.Itoa(i), "name"}
+			ps = append(ps, c.doc.problem(c.doc.locate(p), p, fmt.Sprintf("a second table is named %q", t), "give each table its own name"))
+		}
 	}
 	return ps
 }

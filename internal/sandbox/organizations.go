@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 )
 
 type wireOrganization struct {
@@ -203,7 +204,9 @@ func aliasComplaint(alias string) string {
 
 const reservedInAlias = `:/?#@!$&()*+,;=[]\`
 
-var domainName = regexp.MustCompile(`(?i)^(\*\.)?([a-z0-9\x{80}-\x{ffff}]([a-z0-9\x{80}-\x{ffff}-]*[a-z0-9\x{80}-\x{ffff}])?\.)*[a-z0-9\x{80}-\x{ffff}]([a-z0-9\x{80}-\x{ffff}-]*[a-z0-9\x{80}-\x{ffff}])?$`)
+var domainName = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`(?i)^(\*\.)?([a-z0-9\x{80}-\x{ffff}]([a-z0-9\x{80}-\x{ffff}-]*[a-z0-9\x{80}-\x{ffff}])?\.)*[a-z0-9\x{80}-\x{ffff}]([a-z0-9\x{80}-\x{ffff}-]*[a-z0-9\x{80}-\x{ffff}])?$`)
+})
 
 // checkOrganization finds what is wrong with the parts that creating and changing share.
 func (c *call) checkOrganization(b *organizationBody, self *organization) *reply {
@@ -217,7 +220,7 @@ func (c *call) checkOrganization(b *organizationBody, self *organization) *reply
 		return refuse(message(400, "Domain name cannot be empty"))
 	}
 	for _, name := range slices.Sorted(maps.Keys(b.domains)) {
-		if !domainName.MatchString(name) {
+		if !domainName().MatchString(name) {
 			return refuse(message(400, "Invalid domain format: "+name))
 		}
 		if other := c.re.domains[name]; other != nil && other != self {

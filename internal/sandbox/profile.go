@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 	"unicode/utf8"
 )
@@ -199,7 +200,7 @@ func first(values []string) string {
 // badMailDomain tells whether what follows the @ is no domain in the eyes of the organizations.
 func badMailDomain(email string) bool {
 	_, after, hasAt := strings.Cut(email, "@")
-	return hasAt && !domainName.MatchString(after)
+	return hasAt && !domainName().MatchString(after)
 }
 
 // inEnabledOrganization tells whether an organization watches over the user's e-mail: it may be absent, but not emptied.
@@ -387,14 +388,14 @@ var validators = map[string]validator{
 	"person-name-prohibited-characters": prohibited(`<>&"$%!#?§;*~/\|^=[]{}()`, false, "error-person-name-invalid-character"),
 	"username-prohibited-characters":    prohibited(`<>&"'$%!#?§,;:*~/\|^=[]{}()`+"`", true, "error-username-invalid-character"),
 	"up-username-not-idn-homograph": perValue(func(name, v string) *fieldError {
-		if latinOrCommon.MatchString(v) {
+		if latinOrCommon().MatchString(v) {
 			return nil
 		}
 		return &fieldError{name, "error-username-invalid-character", []any{name}}
 	}),
 }
 
-var latinOrCommon = regexp.MustCompile(`^[\p{Latin}\p{Common}]+$`)
+var latinOrCommon = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[\p{Latin}\p{Common}]+$`) })
 
 func perValue(check func(name, value string) *fieldError) validator {
 	return func(name string, values []string, _ map[string]any) []fieldError {
@@ -544,8 +545,12 @@ func checkCount(name string, values []string, config map[string]any) []fieldErro
 }
 
 var (
-	emailLocal  = regexp.MustCompile("(?i)^(?:[a-z0-9!#$%&'*+/=?^_`{|}~\u0080-\uffff-]+(?:\\.[a-z0-9!#$%&'*+/=?^_`{|}~\u0080-\uffff-]+)*|\"[^\"]*\")$")
-	emailDomain = regexp.MustCompile("(?i)^[a-z0-9\u0080-\uffff](?:[a-z0-9\u0080-\uffff-]*[a-z0-9\u0080-\uffff])?(?:\\.[a-z0-9\u0080-\uffff](?:[a-z0-9\u0080-\uffff-]*[a-z0-9\u0080-\uffff])?)*$")
+	emailLocal = sync.OnceValue(func() *regexp.Regexp {
+		return regexp.MustCompile("(?i)^(?:[a-z0-9!#$%&'*+/=?^_`{|}~\u0080-\uffff-]+(?:\\.[a-z0-9!#$%&'*+/=?^_`{|}~\u0080-\uffff-]+)*|\"[^\"]*\")$")
+	})
+	emailDomain = sync.OnceValue(func() *regexp.Regexp {
+		return regexp.MustCompile("(?i)^[a-z0-9\u0080-\uffff](?:[a-z0-9\u0080-\uffff-]*[a-z0-9\u0080-\uffff])?(?:\\.[a-z0-9\u0080-\uffff](?:[a-z0-9\u0080-\uffff-]*[a-z0-9\u0080-\uffff])?)*$")
+	})
 )
 
 func validEmail(v string) bool {
@@ -553,7 +558,7 @@ func validEmail(v string) bool {
 	if at < 1 || utf8.RuneCountInString(v[:at]) > 64 || len(v) > 254+64 {
 		return false
 	}
-	return emailLocal.MatchString(v[:at]) && emailDomain.MatchString(v[at+1:])
+	return emailLocal().MatchString(v[:at]) && emailDomain().MatchString(v[at+1:])
 }
 
 const defaultProfile = `{"attributes":[

@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"unicode"
 	"unicode/utf8"
 
@@ -116,10 +117,15 @@ func nameRune(r rune) rune {
 	return r
 }
 
-// Keycloak's own pattern for e-mail addresses, after Hibernate Validator.
+// Keycloak's own pattern for e-mail addresses, after Hibernate Validator;
+// compiled when first needed, which takes milliseconds.
 var (
-	emailLocal  = regexp.MustCompile("(?i)^(?:[a-z0-9!#$%&'*+/=?^_`{|}~\u0080-\uFFFF-]+(?:\\.[a-z0-9!#$%&'*+/=?^_`{|}~\u0080-\uFFFF-]+)*)$")
-	emailDomain = regexp.MustCompile("(?i)^(?:[a-z0-9\u0080-\uFFFF](?:[a-z0-9\u0080-\uFFFF-]*[a-z0-9\u0080-\uFFFF])?)(?:\\.[a-z0-9\u0080-\uFFFF](?:[a-z0-9\u0080-\uFFFF-]*[a-z0-9\u0080-\uFFFF])?)*$")
+	emailLocal = sync.OnceValue(func() *regexp.Regexp {
+		return regexp.MustCompile("(?i)^(?:[a-z0-9!#$%&'*+/=?^_`{|}~\u0080-\uFFFF-]+(?:\\.[a-z0-9!#$%&'*+/=?^_`{|}~\u0080-\uFFFF-]+)*)$")
+	})
+	emailDomain = sync.OnceValue(func() *regexp.Regexp {
+		return regexp.MustCompile("(?i)^(?:[a-z0-9\u0080-\uFFFF](?:[a-z0-9\u0080-\uFFFF-]*[a-z0-9\u0080-\uFFFF])?)(?:\\.[a-z0-9\u0080-\uFFFF](?:[a-z0-9\u0080-\uFFFF-]*[a-z0-9\u0080-\uFFFF])?)*$")
+	})
 )
 
 // validEmail accepts no address that the server refuses.
@@ -129,7 +135,7 @@ func validEmail(s string) bool {
 		return false
 	}
 	local, domain := s[:at], s[at+1:]
-	if units(local) > 64 || len(domain) > 255 || !emailLocal.MatchString(local) || !emailDomain.MatchString(domain) {
+	if units(local) > 64 || len(domain) > 255 || !emailLocal().MatchString(local) || !emailDomain().MatchString(domain) {
 		return false
 	}
 	for label := range strings.SplitSeq(domain, ".") {

@@ -80,6 +80,9 @@ func (w *TableWriter) survey(ctx context.Context) ([]cut, Table, error) {
 // since its bytes are gone.
 func (w *TableWriter) duplicate(first, second sorted) error {
 	e := &DuplicateError{Table: w.t.Name, ID: first.id, Origins: [2]int64{first.origin, second.origin}}
+	if first.origin == originOfParent {
+		e.OneKnown, e.Origins[0] = true, 0
+	}
 	for rec, err := range w.sorter.Range(first.id[:], nil) {
 		if err != nil {
 			return err

@@ -333,29 +333,31 @@ func TestDuplicatesUponParent(t *testing.T) {
 		"both as before": {same, same}, "one changed": {same, other}, "the first changed": {other, same},
 		"both changed": {other, other}, "new": {rowState{epoch: 1}.row(1000), rowState{epoch: 1}.row(1000)},
 	} {
-		t.Run(name, func(t *testing.T) {
-			store, m, first := family(t, 400, small)
-			delete(m, 5)
-			w := NewTableWriter(everyType, Options{Put: store.put, Bounds: small.Bounds, Parent: OpenTable(first, store.open, ReadOptions{})})
-			defer w.Close()
-			writeAll(t, w, &everyType, m.rows(rand.New(rand.NewPCG(3, 3))), 100)
-			var err error
-			for i, row := range twice {
-				if e := w.WriteRow(t.Context(), row, int64(1000+i)); e != nil {
-					err = e
+		for _, bounds := range []Bounds{small.Bounds, {}} { // as a change, and whole
+			t.Run(fmt.Sprintf("%s/%v", name, bounds), func(t *testing.T) {
+				store, m, first := family(t, 400, small)
+				delete(m, 5)
+				w := NewTableWriter(everyType, Options{Put: store.put, Bounds: bounds, Parent: OpenTable(first, store.open, ReadOptions{})})
+				defer w.Close()
+				writeAll(t, w, &everyType, m.rows(rand.New(rand.NewPCG(3, 3))), 100)
+				var err error
+				for i, row := range twice {
+					if e := w.WriteRow(t.Context(), row, int64(1000+i)); e != nil {
+						err = e
+					}
 				}
-			}
-			if err == nil {
-				_, err = w.Finish(t.Context())
-			}
-			d, ok := errors.AsType[*DuplicateError](err)
-			if !ok || d.Key != twice[0].Key || d.Table != "all" {
-				t.Fatalf("%v", err)
-			}
-			if !d.OneKnown && d.Origins != [2]int64{1000, 1001} || d.OneKnown && d.Origins[1] < 1000 {
-				t.Errorf("origins %v", d.Origins)
-			}
-		})
+				if err == nil {
+					_, err = w.Finish(t.Context())
+				}
+				d, ok := errors.AsType[*DuplicateError](err)
+				if !ok || d.Key != twice[0].Key || d.Table != "all" {
+					t.Fatalf("%v", err)
+				}
+				if !d.OneKnown && d.Origins != [2]int64{1000, 1001} || d.OneKnown && d.Origins[1] < 1000 {
+					t.Errorf("origins %v", d.Origins)
+				}
+			})
+		}
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"sync"
 
@@ -228,7 +229,7 @@ func (w *TableWriter) refill(ctx context.Context) error {
 		if !marked {
 			continue
 		}
-		if err := e.add(row.ID, 0, func(dst []byte) ([]byte, error) { return e.enc.AppendRow(dst, &row.Row) }); err != nil {
+		if err := e.add(row.ID, originOfParent, func(dst []byte) ([]byte, error) { return e.enc.AppendRow(dst, &row.Row) }); err != nil {
 			return w.rowError(row.Key, 0, err)
 		}
 		if got := e.digest(); got != row.Digest {
@@ -243,6 +244,10 @@ func (w *TableWriter) refill(ctx context.Context) error {
 	}
 	return nil
 }
+
+// originOfParent is the origin of rows that came in as the parent has them: where
+// they stand in the source was not kept. It sorts before all others.
+const originOfParent = math.MinInt64
 
 // digest is that of the row added last.
 func (e *rowEncoder) digest() schemas.Digest {
