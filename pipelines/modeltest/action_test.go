@@ -22,6 +22,7 @@ type action struct {
 // kill is where a run is killed, and what happens then.
 type kill struct {
 	Request  int  `json:",omitempty"` // request to the target, from 1
+	Change   int  `json:",omitempty"` // request that changes the target, from 1
 	Create   int  `json:",omitempty"` // write to the store, from 1
 	After    bool `json:",omitempty"` // it is carried out all the same
 	LoseDisk bool `json:",omitempty"` // the machine is lost with its disk

@@ -28,9 +28,10 @@ type rig struct {
 	source *source
 	store  *backendtest.Memory
 	dir    string
-	// requests and commits are how many the last run needed, for kills to come.
-	requests, commits int
-	runs              []string // of this store, before the run that is played
+	// requests, changes and commits are how many the last run needed, for kills
+	// to come.
+	requests, changes, commits int
+	runs                       []string // of this store, before the run that is played
 }
 
 // storeSeed is a store with keys and nothing else in it, made once: to wrap keys
@@ -67,7 +68,7 @@ func newRig(ctx context.Context, r *realm, dir string) (*rig, error) {
 	if err != nil {
 		return nil, err
 	}
-	g := &rig{realm: r, store: &backendtest.Memory{}, dir: dir, source: &source{seal: origin.keys}, requests: 60, commits: 60}
+	g := &rig{realm: r, store: &backendtest.Memory{}, dir: dir, source: &source{seal: origin.keys}, requests: 60, changes: 30, commits: 60}
 	for key, err := range origin.b.List(ctx, "", "") {
 		if err != nil {
 			return nil, err
@@ -181,12 +182,16 @@ func (g *rig) loseDisk() error { return os.RemoveAll(filepath.Join(g.dir, "work"
 
 // reset starts the count of what a run needs.
 func (g *rig) note(k *killer) {
-	g.requests, g.commits = max(1, k.requests), max(1, k.creates)
+	g.requests, g.changes, g.commits = max(1, k.requests), max(1, k.changes), max(1, k.creates)
 }
 
 // describeKill is a kill in words.
 func (k *killer) String() string {
 	switch {
+	case k.change > 0 && k.after:
+		return fmt.Sprintf("killed after change %d", k.change)
+	case k.change > 0:
+		return fmt.Sprintf("killed before change %d", k.change)
 	case k.request > 0 && k.after:
 		return fmt.Sprintf("killed after request %d", k.request)
 	case k.request > 0:

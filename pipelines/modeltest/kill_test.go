@@ -6,6 +6,7 @@ import (
 	"io"
 	"iter"
 	"net/http"
+	"strings"
 	"sync"
 
 	"github.com/parallelrun/parallelrun/snapshots"
@@ -16,16 +17,16 @@ import (
 // out or not, and nothing reaches the world any more. The zero value only
 // counts.
 type killer struct {
-	request, create int  // the one to die at, from 1; zero: none
-	after           bool // it is carried out all the same
+	request, change, create int  // the one to die at, from 1; zero: none
+	after                   bool // it is carried out all the same
 
 	wires   http.RoundTripper
 	backend snapshots.Backend
 	stop    context.CancelFunc // of the process's context
 
-	mu                sync.Mutex
-	requests, creates int
-	dead              bool
+	mu                         sync.Mutex
+	requests, changes, creates int
+	dead                       bool
 }
 
 // passes counts one step and says whether the process lives to take it, and
@@ -56,6 +57,9 @@ func (k *killer) died() bool {
 // RoundTrip sends a request to the target.
 func (k *killer) RoundTrip(r *http.Request) (*http.Response, error) {
 	alive, last := k.passes(&k.requests, k.request)
+	if alive && !last && changes(r) {
+		alive, last = k.passes(&k.changes, k.change)
+	}
 	if !alive {
 		return nil, errKilled
 	}
@@ -71,6 +75,12 @@ func (k *killer) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, errKilled
 	}
 	return resp, err
+}
+
+// changes reports whether a request changes the realm, as that for a token does
+// not.
+func changes(r *http.Request) bool {
+	return r.Method != http.MethodGet && !strings.HasSuffix(r.URL.Path, "/token")
 }
 
 // Location names the back end.

@@ -75,9 +75,12 @@ func (s *sequence) drawKill(rnd *rand.Rand) *kill {
 		return nil
 	}
 	k := &kill{After: rnd.IntN(2) == 0, LoseDisk: rnd.IntN(2) == 0, Abandon: rnd.IntN(5) < 2}
-	if rnd.IntN(3) > 0 {
+	switch rnd.IntN(3) {
+	case 0:
 		k.Request = 1 + rnd.IntN(s.rig.requests)
-	} else {
+	case 1:
+		k.Change = 1 + rnd.IntN(s.rig.changes)
+	default:
 		k.Create = 1 + rnd.IntN(s.rig.commits)
 	}
 	return k
@@ -250,7 +253,7 @@ func (k *kill) killer() *killer {
 	if k == nil {
 		return &killer{}
 	}
-	return &killer{request: k.Request, create: k.Create, after: k.After}
+	return &killer{request: k.Request, change: k.Change, create: k.Create, after: k.After}
 }
 
 // killable runs in a process that may die.
