@@ -1,10 +1,10 @@
 // Package backendtest holds what every store back end is tested with.
 //
-// A suite is a Run function that a back end's own test calls with a way to make
+// Nouns: a suite is a Run function that a back end's own test calls with a way to make
 // empty stores: Run, the conformance of reads, writes and lists; RunIntegrity,
 // every kind of damage with its finding and repair; RunModel, random lives of a
 // store against a model; RunKill, writers that are killed. Memory is a back end
 // without a disk, Fault one that fails on command.
 //
-// Start at Run; the directory's and the bucket's tests show how they are called.
+// Start with Run; the directory's and the bucket's tests show how they are called.
 package backendtest
