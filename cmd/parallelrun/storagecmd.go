@@ -1,9 +1,9 @@
 package main
 
 import (
+	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -36,7 +36,7 @@ func (v storageView) Text(p *ui.Page) {
 		if len(s.By) > 0 {
 			frees = "-"
 		}
-		t.Row(s.Time.Format(time.DateTime), s.Dataset, s.Stage, shortDigest(s.Digest), ui.Bytes(s.Logical), ui.Bytes(s.Shared), ui.Bytes(s.Unique), frees, strings.Join(s.By, ", "))
+		t.Row(s.Time.Format(time.DateTime), s.Dataset, s.Stage, shortDigest(s.Digest), ui.Bytes(s.Logical), ui.Bytes(s.Shared), ui.Bytes(s.Unique), frees, firstOf(s.By))
 		if !v.tables {
 			continue
 		}
@@ -89,4 +89,16 @@ func newSnapshotsStorage(a *app) *cobra.Command {
 	}
 	cmd.Flags().BoolVar(&tables, "tables", false, "count per table as well")
 	return cmd
+}
+
+// firstOf names the first of what holds a snapshot, and counts the others: a
+// snapshot that many checkpoints hold would make the table unreadable.
+func firstOf(by []string) string {
+	switch len(by) {
+	case 0:
+		return ""
+	case 1:
+		return by[0]
+	}
+	return by[0] + fmt.Sprintf(" and %d more", len(by)-1)
 }
