@@ -48,7 +48,7 @@ kill: ## ROUNDS (200) kills of a store's writer at random points, on a directory
 	go test ./snapshots ./snapshots/s3 -run '^TestKill$$' -timeout 0 -v -kill-rounds=$(ROUNDS)
 	go test ./snapshots -run '^TestModel$$' -timeout 0 -store-sequences=1000
 
-mutants: ## put faults into the code, one after another: the model test must find each
+mutants: ## put faults into the code, one after another, seek a seed at which the model finds each, and keep it
 	go test ./pipelines/modeltest -run '^TestMutants$$' -timeout 0 -v -mutants
 
 lint: ## gofmt, go vet and golangci-lint, import direction included
