@@ -1,13 +1,11 @@
 package snapshots_test
 
 import (
-	"bufio"
 	"context"
 	"fmt"
 	"os"
 	"os/exec"
 	"testing"
-	"time"
 
 	"go.uber.org/goleak"
 
@@ -49,11 +47,7 @@ func TestKill(t *testing.T) {
 	if testing.Short() {
 		rounds = 4
 	}
-	backendtest.RunKill(t, rounds, func() *exec.Cmd {
-		cmd := exec.Command(os.Args[0])
-		cmd.Env = append(os.Environ(), crashDir+"="+dir)
-		return cmd
-	}, func() snapshots.Backend {
+	backendtest.RunKill(t, rounds, func() *exec.Cmd { return as(crashDir, dir) }, func() snapshots.Backend {
 		b, err := local.Open(dir)
 		if err != nil {
 			t.Fatal(err)
@@ -63,28 +57,9 @@ func TestKill(t *testing.T) {
 	})
 }
 
-func killAs(t *testing.T, role, dir string, after time.Duration) (done uint64) {
-	t.Helper()
+// as makes a command of the test binary in a role, at a folder.
+func as(role, dir string) *exec.Cmd {
 	cmd := exec.Command(os.Args[0])
 	cmd.Env = append(os.Environ(), role+"="+dir)
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd.Stderr = os.Stderr
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	timer := time.AfterFunc(time.Minute, func() { _ = cmd.Process.Kill() })
-	defer timer.Stop()
-	lines := bufio.NewScanner(out)
-	for lines.Scan() {
-		_, _ = fmt.Sscan(lines.Text(), &done)
-		timer.Reset(after)
-	}
-	_ = cmd.Wait() // killed
-	if done == 0 {
-		t.Error("the writer never committed")
-	}
-	return done
+	return cmd
 }

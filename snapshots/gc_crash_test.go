@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/parallelrun/parallelrun/snapshots"
+	"github.com/parallelrun/parallelrun/snapshots/backendtest"
 	"github.com/parallelrun/parallelrun/snapshots/local"
 )
 
@@ -85,7 +86,7 @@ func TestKillCollector(t *testing.T) {
 		var both sync.WaitGroup
 		for range 1 + round%2 {
 			after := time.Duration(rand.IntN(80)) * time.Millisecond
-			both.Go(func() { killAs(t, collectDir, dir, after) })
+			both.Go(func() { backendtest.Kill(t, as(collectDir, dir), after) })
 		}
 		both.Wait()
 		b, err := local.Open(dir)

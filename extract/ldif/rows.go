@@ -8,6 +8,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/parallelrun/parallelrun/extract"
+	"github.com/parallelrun/parallelrun/extract/files"
 	"github.com/parallelrun/parallelrun/extract/secrets"
 	"github.com/parallelrun/parallelrun/internal/dn"
 	"github.com/parallelrun/parallelrun/schemas"
@@ -129,7 +130,7 @@ func (r *run) entry(file int, e *Entry) error {
 		return err
 	}
 	r.counts[i].Rows++
-	return r.batchers[i].Add(row, origin(file, e.Line))
+	return r.batchers[i].Add(row, files.Origin(file, e.Line))
 }
 
 func (r *run) lowerName(s string) string {
@@ -264,7 +265,7 @@ func (b *rowBuilder) attribute(low string, values [][]byte) error {
 		b.counts.add(&b.counts.Sealed, name)
 		return b.sealOther(name, values)
 	}
-	if looksSecret(values) {
+	if secrets.Any(values) {
 		b.counts.add(&b.counts.SealedByPattern, name)
 		b.counts.first("secret "+name, b.place)
 		return b.sealOther(name, values)
@@ -286,15 +287,6 @@ func (b *rowBuilder) attribute(low string, values [][]byte) error {
 	}
 	b.row.Values[col] = v
 	return nil
-}
-
-func looksSecret(values [][]byte) bool {
-	for _, v := range values {
-		if secrets.Looks(v) {
-			return true
-		}
-	}
-	return false
 }
 
 func (b *rowBuilder) keep(name string, values [][]byte) {

@@ -70,19 +70,8 @@ func (s *Source) Read(ctx context.Context, limits extract.Limits, yield func(ext
 // kind is what the files are, in words for messages.
 var kind = files.Kind{Name: "LDIF", Suffix: ".ldif", Rows: "entries"}
 
-// lineBits is how many bits of an origin hold the line.
-const lineBits = 40
-
-func origin(file, line int) int64 { return int64(file)<<lineBits | int64(line) }
-
 // Describe names the file and line of an origin.
-func (s *Source) Describe(origin int64) string {
-	file := origin >> lineBits
-	if file < 0 || file >= int64(len(s.files)) {
-		return fmt.Sprintf("origin %d", origin)
-	}
-	return fmt.Sprintf("%s:%d", s.files[file], origin&(1<<lineBits-1))
-}
+func (s *Source) Describe(origin int64) string { return files.Describe(origin, s.files) }
 
 // Stats counts the last Read that came to its end.
 func (s *Source) Stats() extract.Stats {

@@ -8,6 +8,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/parallelrun/parallelrun/extract"
+	"github.com/parallelrun/parallelrun/extract/files"
 	"github.com/parallelrun/parallelrun/extract/secrets"
 	"github.com/parallelrun/parallelrun/schemas"
 )
@@ -203,7 +204,7 @@ func (w *worker) cell(i int, f *fieldAt) error {
 		counts.Sealed[c.name]++
 		return w.builder.Cell(i, sealed)
 	}
-	if looksSecret(values) {
+	if secrets.Any(values) {
 		w.builder.Null(i)
 		return w.sealPattern(c.name, values)
 	}
@@ -285,21 +286,12 @@ func (w *worker) undeclared(f *fieldAt) error {
 	case s.secret && len(values) > 0:
 		w.job.counts.Sealed[s.field]++
 		return w.sealOther(s.field, values)
-	case looksSecret(values):
+	case secrets.Any(values):
 		return w.sealPattern(s.field, values)
 	default:
 		w.keep(s.field, values)
 	}
 	return nil
-}
-
-func looksSecret(values [][]byte) bool {
-	for _, v := range values {
-		if secrets.Looks(v) {
-			return true
-		}
-	}
-	return false
 }
 
 func (w *worker) keep(name string, values [][]byte) {
@@ -401,7 +393,7 @@ func (w *worker) end(unread string) error {
 		return err
 	}
 	w.job.counts.Rows++
-	w.origins = append(w.origins, origin(w.job.file.index, w.line))
+	w.origins = append(w.origins, files.Origin(w.job.file.index, w.line))
 	if b.Len() >= w.limits.Rows || b.Bytes() >= w.limits.Bytes {
 		w.flush()
 	}

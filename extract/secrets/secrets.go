@@ -10,6 +10,7 @@ package secrets
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -38,6 +39,9 @@ func Named(attribute string) bool {
 	base, _, _ := strings.Cut(attribute, ";")
 	return attributes[strings.ToLower(base)]
 }
+
+// Any says whether one of the values is like a secret.
+func Any(values [][]byte) bool { return slices.ContainsFunc(values, Looks) }
 
 // Looks reports whether a value holds something in the form of a password
 // hash, a one-time-password seed, a private key or a token, at its start or
