@@ -77,7 +77,8 @@ func TestLocalStops(t *testing.T) {
 }
 
 // Parts run at once, no more than there are workers, and each is journaled on
-// its own: after a failure only what is missing is done.
+// its own: after a failure only what is missing is done. One that is not
+// journaled yet when another fails is done again, so the failing one waits.
 func TestLocalMap(t *testing.T) {
 	s := newStore(t)
 	e := &Local{Files: s, RunID: "a", Workers: 2}
@@ -88,6 +89,11 @@ func TestLocalMap(t *testing.T) {
 				most.Store(max(most.Load(), now.Add(1)))
 				defer now.Add(-1)
 				if i == fail {
+					for other := range 5 {
+						for done := false; !done && t.Context().Err() == nil; {
+							done, _ = e.Done(t.Context(), fmt.Sprint("load/", other), nil)
+						}
+					}
 					return nil, errors.New("no")
 				}
 				runs.Add(1)
