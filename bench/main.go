@@ -47,7 +47,7 @@ func run(args []string) error {
 		return err
 	}
 	fmt.Fprintf(os.Stderr, "bench: %d users, twice, into %s\n", *rows, *dir)
-	data, err := makeData(*dir, *rows)
+	data, err := makeUsers(*dir, *rows)
 	if err != nil {
 		return err
 	}
@@ -101,7 +101,7 @@ func (r result) print(w io.Writer) { fmt.Fprintln(w, strings.Join(r.cells(), " |
 func (b *bench) print(w io.Writer) {
 	load, _ := os.ReadFile("/proc/loadavg")
 	version, _ := exec.Command(b.tool, "version").Output()
-	fmt.Fprintf(w, "%d users, %s of CSV; %d turns, medians of time, worst peaks; %s threads a side; %s, %d cores, load %s\n%s\n", b.data.rows, megabytes(b.data.bytes), b.runs, threads,
+	fmt.Fprintf(w, "%d users, %s of CSV; %d turns, medians of time, worst peaks; %s threads a side; %s, %d cores, load %s\n%s\n", b.data.Rows, megabytes(b.data.Bytes), b.runs, threads,
 		runtime.Version(), runtime.NumCPU(), strings.TrimSpace(string(load)), strings.TrimSpace(string(version)))
 	fmt.Fprintln(w, "\n| work | s | CPU s | rows | MB/s | peak MiB | beside it | s | CPU s | peak MiB | time against it | goal | | |\n|---|---|---|---|---|---|---|---|---|---|---|---|---|---|")
 	for _, r := range b.table {

@@ -136,9 +136,9 @@ func (b *bench) write() error {
 		return err
 	}
 	limit := int64(512 << 20)
-	b.add(result{work: "CSV → whole snapshot", side: "DuckDB, ORDER BY, hash, zstd", tool: m[0], other: m[1], rows: b.data.rows, bytes: b.data.bytes,
+	b.add(result{work: "CSV → whole snapshot", side: "DuckDB, ORDER BY, hash, zstd", tool: m[0], other: m[1], rows: b.data.Rows, bytes: b.data.Bytes,
 		goal: "at least its speed, at most 512 MiB", met: m[0].Seconds <= m[1].Seconds && m[0].Peak <= limit})
-	b.add(result{work: "beside it", side: "DuckDB, plain CSV → Parquet", tool: m[0], other: m[2], rows: b.data.rows, bytes: b.data.bytes, goal: "reported"})
+	b.add(result{work: "beside it", side: "DuckDB, plain CSV → Parquet", tool: m[0], other: m[2], rows: b.data.Rows, bytes: b.data.Bytes, goal: "reported"})
 	// What later works compare: two whole snapshots in one store, and the second night of DuckDB's.
 	_, err = b.duckSide(toSorted(b.data.second, b.path("2.parquet"))).run()
 	return err
@@ -170,17 +170,17 @@ func (b *bench) nextNight() error {
 	if err := json.Unmarshal([]byte(m[0].Out), &wrote); err != nil {
 		return err
 	}
-	b.add(result{work: "the next night, 1 % changed", side: "the tool, whole", tool: m[0], other: m[1], rows: b.data.rows, bytes: b.data.bytes,
+	b.add(result{work: "the next night, 1 % changed", side: "the tool, whole", tool: m[0], other: m[1], rows: b.data.Rows, bytes: b.data.Bytes,
 		goal: "1.5 times the speed", met: m[1].Seconds >= 1.5*m[0].Seconds,
-		note: fmt.Sprintf("%s written for %s of changed rows", megabytes(wrote.Bytes), megabytes(b.data.changedBytes))})
-	b.add(result{work: "its bytes", side: "the changed rows' own, as CSV", tool: m[0], goal: "at most 3 times", met: wrote.Bytes <= 3*b.data.changedBytes,
-		note: fmt.Sprintf("%.2f times", float64(wrote.Bytes)/float64(b.data.changedBytes))})
+		note: fmt.Sprintf("%s written for %s of changed rows", megabytes(wrote.Bytes), megabytes(b.data.ChangedBytes))})
+	b.add(result{work: "its bytes", side: "the changed rows' own, as CSV", tool: m[0], goal: "at most 3 times", met: wrote.Bytes <= 3*b.data.ChangedBytes,
+		note: fmt.Sprintf("%.2f times", float64(wrote.Bytes)/float64(b.data.ChangedBytes))})
 	return nil
 }
 
 // counted is what a diff has to find.
 func (b *bench) counted(m measured) error {
-	want := fmt.Sprintf(`"inserted":%d,"updated":%d,"deleted":%d`, b.data.inserted, b.data.updated, b.data.deleted)
+	want := fmt.Sprintf(`"inserted":%d,"updated":%d,"deleted":%d`, b.data.Inserted, b.data.Updated, b.data.Deleted)
 	if !strings.Contains(m.Out, want) {
 		return fmt.Errorf("the tool found %s, want %s", m.Out, want)
 	}
@@ -195,10 +195,10 @@ func (b *bench) diffNeighbours() error {
 	if err := b.counted(m[0]); err != nil {
 		return err
 	}
-	if want := fmt.Sprintf(`"answer":[%d,%d,%d]`, b.data.updated, b.data.deleted, b.data.inserted); !strings.Contains(m[1].Out, want) {
+	if want := fmt.Sprintf(`"answer":[%d,%d,%d]`, b.data.Updated, b.data.Deleted, b.data.Inserted); !strings.Contains(m[1].Out, want) {
 		return fmt.Errorf("DuckDB found %s, want %s", m[1].Out, want)
 	}
-	b.add(result{work: "diff of neighbours, counts", side: "DuckDB, full outer join", tool: m[0], other: m[1], rows: b.data.rows,
+	b.add(result{work: "diff of neighbours, counts", side: "DuckDB, full outer join", tool: m[0], other: m[1], rows: b.data.Rows,
 		goal: "at most 1/20 of its time", met: m[0].Seconds <= m[1].Seconds/20})
 	return nil
 }
@@ -215,9 +215,9 @@ func (b *bench) diffWhole() error {
 	if err := b.counted(m[0]); err != nil {
 		return err
 	}
-	b.add(result{work: "diff of two whole ones, counts", side: "DuckDB, full outer join", tool: m[0], other: m[1], rows: b.data.rows,
+	b.add(result{work: "diff of two whole ones, counts", side: "DuckDB, full outer join", tool: m[0], other: m[1], rows: b.data.Rows,
 		goal: "at most 1/8 of its time, at most 64 MiB", met: m[0].Seconds <= m[1].Seconds/8 && m[0].Peak <= 64<<20})
-	b.add(result{work: "the same", side: "DuckDB, EXCEPT both ways", tool: m[0], other: m[2], rows: b.data.rows,
+	b.add(result{work: "the same", side: "DuckDB, EXCEPT both ways", tool: m[0], other: m[2], rows: b.data.Rows,
 		goal: "at most 1/50 of its time", met: m[0].Seconds <= m[2].Seconds/50})
 	return nil
 }
@@ -227,7 +227,7 @@ func (b *bench) diffEqual() error {
 	if err != nil {
 		return err
 	}
-	b.add(result{work: "diff of equal ones", tool: m[0], rows: b.data.rows, goal: "under 10 ms", met: m[0].Seconds < 0.010, note: "the whole process, its start included"})
+	b.add(result{work: "diff of equal ones", tool: m[0], rows: b.data.Rows, goal: "under 10 ms", met: m[0].Seconds < 0.010, note: "the whole process, its start included"})
 	return nil
 }
 
@@ -236,7 +236,7 @@ func (b *bench) verifyBytes() error {
 	if err != nil {
 		return err
 	}
-	b.add(result{work: "verify of bytes", side: "SHA-256 in one pass", tool: m[0], other: m[1], rows: b.data.rows, goal: "at least 80 % of its speed", met: m[1].Seconds >= 0.8*m[0].Seconds})
+	b.add(result{work: "verify of bytes", side: "SHA-256 in one pass", tool: m[0], other: m[1], rows: b.data.Rows, goal: "at least 80 % of its speed", met: m[1].Seconds >= 0.8*m[0].Seconds})
 	return nil
 }
 
@@ -245,6 +245,6 @@ func (b *bench) verifyRows() error {
 	if err != nil {
 		return err
 	}
-	b.add(result{work: "verify of rows", side: "arrow v17, decode alone", tool: m[0], other: m[1], rows: b.data.rows, goal: "at least 70 % of its speed", met: m[1].Seconds >= 0.7*m[0].Seconds})
+	b.add(result{work: "verify of rows", side: "arrow v17, decode alone", tool: m[0], other: m[1], rows: b.data.Rows, goal: "at least 70 % of its speed", met: m[1].Seconds >= 0.7*m[0].Seconds})
 	return nil
 }
