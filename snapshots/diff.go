@@ -30,6 +30,11 @@ type DiffOptions struct {
 	// Rows asks for the rows themselves, with all their columns: RowChange.Old and
 	// New.
 	Rows bool
+	// OldDigests asks for no more of old rows than their digests, so that they
+	// need not be read: changes carry no fields, and deleted rows no key. It goes
+	// with Rows, not with Where or Columns. Tables whose sides have different
+	// columns are read and told of as ever.
+	OldDigests bool
 	// Workers is how many ranges of ids are compared at once, zero means one, as
 	// far as Memory (zero: 256 MiB) allows. The changes and their order are the
 	// same with any number.
@@ -59,13 +64,16 @@ type RowChange struct {
 	Key   string // of b, of a for a delete
 	Kind  ChangeKind
 	// Fields that differ, in the order of b's columns; for inserts and deletes
-	// all that are not null.
+	// all that are not null. Nil where rows were not compared.
 	Fields []FieldChange
 	// Old and New are the rows of a and b as they are stored, where
 	// DiffOptions.Rows asks for them; nil for a row that is not there. They align
 	// with the columns of their own side's table, large values are in Row.Large,
 	// and secrets are sealed: they are for comparing, never for showing.
 	Old, New *parts.StoredRow
+	// OldDigest and NewDigest are the digests of these rows, zero for a row that
+	// is not there. Digests of tables with secrets follow from secrets.
+	OldDigest, NewDigest schemas.Digest
 }
 
 // FieldChange is one field that differs. Values have the Go types of

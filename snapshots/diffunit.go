@@ -23,8 +23,7 @@ type unitDiff struct {
 	counts map[string]int64
 	emit   func(RowChange) error
 
-	ids   []schemas.RowID // that differ, their rows not read yet
-	kinds []ChangeKind
+	pending []parts.Change // what differs, its rows not read yet
 }
 
 // byIndex compares by the indexes and reads changed rows alone.
@@ -48,42 +47,62 @@ func (d *unitDiff) known(ctx context.Context, u unit) error {
 }
 
 func (d *unitDiff) differs(ctx context.Context, c parts.Change) error {
-	kind := Update
-	switch {
-	case c.Old == schemas.Digest{}:
-		kind = Insert
-	case c.New == schemas.Digest{}:
-		kind = Delete
-	}
 	if d.o.IndexOnly {
-		return d.found(RowChange{Table: d.name, ID: c.ID, Kind: kind})
+		return d.found(d.byDigest(c))
 	}
-	d.ids, d.kinds = append(d.ids, c.ID), append(d.kinds, kind)
-	if len(d.ids) < diffBatch {
+	d.pending = append(d.pending, c)
+	if len(d.pending) < diffBatch {
 		return nil
 	}
 	return d.flush(ctx)
 }
 
-// flush reads the rows of both sides side by side and emits the changes.
+func kindOf(c parts.Change) ChangeKind {
+	switch {
+	case c.Old == schemas.Digest{}:
+		return Insert
+	case c.New == schemas.Digest{}:
+		return Delete
+	}
+	return Update
+}
+
+// byDigest is a change as the indexes tell it.
+func (d *unitDiff) byDigest(c parts.Change) RowChange {
+	return RowChange{Table: d.name, ID: c.ID, Kind: kindOf(c), OldDigest: c.Old, NewDigest: c.New}
+}
+
+// flush reads the rows of what is pending and emits the changes.
 func (d *unitDiff) flush(ctx context.Context) error {
-	if len(d.ids) == 0 {
+	if len(d.pending) == 0 {
 		return nil
 	}
+	read := d.sideBySide
+	if d.o.OldDigests {
+		read = d.newRows
+	}
+	err := read(ctx)
+	d.pending = d.pending[:0]
+	return err
+}
+
+// sideBySide reads the rows of both sides.
+func (d *unitDiff) sideBySide(ctx context.Context) error {
 	inA, stopA := iter.Pull2(d.a.r.Lookup(ctx, d.without(Insert), d.a.scan()))
 	defer stopA()
 	inB, stopB := iter.Pull2(d.b.r.Lookup(ctx, d.without(Delete), d.b.scan()))
 	defer stopB()
-	for i, id := range d.ids {
+	for _, c := range d.pending {
+		kind := kindOf(c)
 		var x, y *parts.StoredRow
 		var err error
-		if d.kinds[i] != Insert {
-			if x, err = d.next(inA, id); err != nil {
+		if kind != Insert {
+			if x, err = d.next(inA, c.ID); err != nil {
 				return err
 			}
 		}
-		if d.kinds[i] != Delete {
-			if y, err = d.next(inB, id); err != nil {
+		if kind != Delete {
+			if y, err = d.next(inB, c.ID); err != nil {
 				return err
 			}
 		}
@@ -91,15 +110,34 @@ func (d *unitDiff) flush(ctx context.Context) error {
 			return err
 		}
 	}
-	d.ids, d.kinds = d.ids[:0], d.kinds[:0]
+	return nil
+}
+
+// newRows reads the rows of b alone.
+func (d *unitDiff) newRows(ctx context.Context) error {
+	inB, stop := iter.Pull2(d.b.r.Lookup(ctx, d.without(Delete), d.b.scan()))
+	defer stop()
+	for _, c := range d.pending {
+		change := d.byDigest(c)
+		if change.Kind != Delete {
+			row, err := d.next(inB, c.ID)
+			if err != nil {
+				return err
+			}
+			change.Key, change.New = row.Key, row
+		}
+		if err := d.found(change); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
 // without yields the ids of other kinds than the given.
 func (d *unitDiff) without(kind ChangeKind) iter.Seq[schemas.RowID] {
 	return func(yield func(schemas.RowID) bool) {
-		for i, id := range d.ids {
-			if d.kinds[i] != kind && !yield(id) {
+		for _, c := range d.pending {
+			if kindOf(c) != kind && !yield(c.ID) {
 				return
 			}
 		}
@@ -144,12 +182,16 @@ func (d *unitDiff) oneSided(ctx context.Context, u unit) error {
 	if s == nil {
 		s, kind = d.b, Insert
 	}
-	if d.o.IndexOnly {
+	if d.o.IndexOnly || d.o.OldDigests && kind == Delete {
 		for e, err := range s.r.IndexRange(ctx, u.in) {
 			if err != nil {
 				return err
 			}
-			if err := d.found(RowChange{Table: d.name, ID: e.ID, Kind: kind}); err != nil {
+			c := parts.Change{ID: e.ID, Old: e.Digest}
+			if kind == Insert {
+				c = parts.Change{ID: e.ID, New: e.Digest}
+			}
+			if err := d.found(d.byDigest(c)); err != nil {
 				return err
 			}
 		}
@@ -161,7 +203,12 @@ func (d *unitDiff) oneSided(ctx context.Context, u unit) error {
 		if err != nil {
 			return err
 		}
-		if err := d.change(kind, s, &row); err != nil {
+		if d.o.OldDigests {
+			err = d.found(RowChange{Table: d.name, ID: row.ID, Key: row.Key, Kind: kind, New: &row, NewDigest: row.Digest})
+		} else {
+			err = d.change(kind, s, &row)
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -181,7 +228,7 @@ func (d *unitDiff) both(x, y *parts.StoredRow) error {
 
 // change emits an insert or a delete.
 func (d *unitDiff) change(kind ChangeKind, s *side, row *parts.StoredRow) error {
-	c := RowChange{Table: d.name, ID: row.ID, Key: row.Key, Kind: kind}
+	c := RowChange{Table: d.name, ID: row.ID, Key: row.Key, Kind: kind, Fields: []FieldChange{}}
 	p := s.project(row.Row)
 	for i, col := range s.common.Columns {
 		v := show(col, p.Values[i], p.Large)
@@ -196,12 +243,10 @@ func (d *unitDiff) change(kind ChangeKind, s *side, row *parts.StoredRow) error 
 		}
 		c.Fields = append(c.Fields, f)
 	}
-	if s.whole {
-		if kind == Insert {
-			c.New = row
-		} else {
-			c.Old = row
-		}
+	if kind == Insert {
+		c.New, c.NewDigest = row, row.Digest
+	} else {
+		c.Old, c.OldDigest = row, row.Digest
 	}
 	return d.found(c)
 }
@@ -220,7 +265,7 @@ func (d *unitDiff) update(x, y *parts.StoredRow) error {
 		d.stat.Unchanged++
 		return nil
 	}
-	c := RowChange{Table: d.name, ID: y.ID, Key: y.Key, Kind: Update}
+	c := RowChange{Table: d.name, ID: y.ID, Key: y.Key, Kind: Update, Old: x, New: y, OldDigest: x.Digest, NewDigest: y.Digest}
 	if px.Key != py.Key {
 		c.Fields = append(c.Fields, FieldChange{Column: schemas.LegacyKeyColumn, Type: schemas.String, Old: px.Key, New: py.Key})
 	}
@@ -233,9 +278,6 @@ func (d *unitDiff) update(x, y *parts.StoredRow) error {
 			c.Fields = append(c.Fields, FieldChange{Column: col.Name, Type: col.Type, Set: col.Set,
 				Old: show(col, px.Values[i], px.Large), New: show(col, py.Values[i], py.Large)})
 		}
-	}
-	if d.a.whole {
-		c.Old, c.New = x, y
 	}
 	return d.found(c)
 }
@@ -251,9 +293,9 @@ func (d *unitDiff) found(c RowChange) error {
 			d.stat.Left++
 			return nil
 		}
-		if !d.o.Rows {
-			c.Old, c.New = nil, nil
-		}
+	}
+	if !d.o.Rows {
+		c.Old, c.New = nil, nil
 	}
 	switch c.Kind {
 	case Insert:

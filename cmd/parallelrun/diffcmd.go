@@ -25,6 +25,7 @@ type diffFlags struct {
 	format  string
 	output  string
 	base    string
+	old     string
 }
 
 const diffHelp = "Counts by default; --rows shows every row that differs with its fields, --counts reads no rows at all\n" +
@@ -65,6 +66,7 @@ func (f *diffFlags) register(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.where, "where", "", "only rows for which this expression holds")
 	cmd.Flags().Int64Var(&f.limit, "limit", 0, "show this many rows at most (0: all, in HTML 5,000); all are counted")
 	cmd.Flags().StringVar(&f.format, "format", "", "text, json, csv, parquet or html")
+	cmd.Flags().StringVar(&f.old, "old", "", "digests: with --format parquet, do not read old rows: neither which columns changed nor keys of deleted rows are told")
 	cmd.Flags().StringVarP(&f.output, "output", "o", "", "write to this file instead of stdout (parquet: a folder)")
 }
 
@@ -84,6 +86,10 @@ func (f *diffFlags) check(a *app) error {
 		return ui.Refusef("leave one of them out", "--json and --format %s do not go together", f.format)
 	case f.counts && (f.rows || f.where != "" || len(f.columns) > 0 || f.base != "" || !has("text json")):
 		return ui.Refusef("leave --counts out", "--counts reads no rows, and so goes with no --rows, --where, --column or --base, as text or JSON")
+	case f.old != "" && f.old != "digests":
+		return ui.Refusef("the one choice is --old digests", "--old %q is not known", f.old)
+	case f.old != "" && (f.format != "parquet" || f.where != "" || len(f.columns) > 0):
+		return ui.Refusef("leave --old out", "--old digests goes with --format parquet alone, and with no --where or --column, which ask for old rows")
 	case f.limit < 0:
 		return ui.Refusef("0 means all", "--limit %d is less than nothing", f.limit)
 	case f.format == "parquet" && f.output == "":
@@ -100,7 +106,7 @@ func (f *diffFlags) check(a *app) error {
 // options are what the engine is asked for.
 func (f *diffFlags) options(a *app) snapshots.DiffOptions {
 	return snapshots.DiffOptions{
-		Tables: f.tables, Columns: f.columns, IndexOnly: f.counts, Rows: f.format == "html" || f.format == "parquet",
+		Tables: f.tables, Columns: f.columns, IndexOnly: f.counts, Rows: f.format == "html" || f.format == "parquet", OldDigests: f.old != "",
 		Workers: a.workers(config.Migration{}), Memory: a.memory(config.Migration{}) / 2,
 	}
 }

@@ -33,11 +33,14 @@ func (p *parquetPrinter) Row(c snapshots.RowChange) error {
 			return err
 		}
 	}
-	changed := []string{}
-	for _, f := range c.Fields {
-		changed = append(changed, f.Column)
+	changed := parts.Changed{Change: parts.Change{ID: c.ID, Old: c.OldDigest, New: c.NewDigest}, Key: c.Key, Kind: string(c.Kind), Row: c.New}
+	if c.Fields != nil {
+		changed.Columns = []string{}
 	}
-	return p.out.Add(c.ID, c.Key, string(c.Kind), changed, c.Old, c.New)
+	for _, f := range c.Fields {
+		changed.Columns = append(changed.Columns, f.Column)
+	}
+	return p.out.Add(changed)
 }
 
 func (p *parquetPrinter) begin(table string) (err error) {

@@ -23,8 +23,8 @@ const (
 
 // ChangeFile writes the changed rows of a table as one Parquet file for other
 // programs: row_id, legacy_key, change (insert, update, delete),
-// changed_columns, old_digest and new_digest, then the columns of the new row in
-// full, null for a row that is gone. A secret is the text "(secret)" where there
+// changed_columns (null where nobody compared), old_digest and new_digest, then
+// the columns of the new row in full, null for a row that is gone. A secret is the text "(secret)" where there
 // is one; a table with secrets has no digests in there, as digests tell of all
 // that is in a row. Values of more than 64 KiB are null and listed in _large, as
 // in a part.
@@ -67,7 +67,7 @@ func changeSchema(t *schemas.Table) *arrow.Schema {
 		{Name: rowIDColumn, Type: fixed16},
 		{Name: legacyKeyColumn, Type: arrow.BinaryTypes.String, Nullable: true},
 		{Name: changeKindColumn, Type: arrow.BinaryTypes.String},
-		{Name: changedColumn, Type: arrow.ListOf(arrow.BinaryTypes.String)},
+		{Name: changedColumn, Type: arrow.ListOf(arrow.BinaryTypes.String), Nullable: true},
 		{Name: oldDigestColumn, Type: fixed16, Nullable: true},
 		{Name: newDigestColumn, Type: fixed16, Nullable: true},
 	}
@@ -77,36 +77,49 @@ func changeSchema(t *schemas.Table) *arrow.Schema {
 	return arrow.NewSchema(append(fields, arrow.Field{Name: largeColumn, Type: arrow.ListOf(largeType), Nullable: true}), nil)
 }
 
-// Add adds a changed row; old or now is nil where the row is not there. now
-// aligns with the table's columns.
-func (f *ChangeFile) Add(id schemas.RowID, key, kind string, changed []string, old, now *StoredRow) error {
+// Changed is one row of a file of changes.
+type Changed struct {
+	Change
+	Key     string // empty: not known
+	Kind    string
+	Columns []string   // that differ; nil: not known
+	Row     *StoredRow // the new one, aligned with the table's columns; nil for none
+}
+
+// Add adds a changed row.
+func (f *ChangeFile) Add(c Changed) error {
 	b := f.batch
-	b.Field(0).(*array.FixedSizeBinaryBuilder).Append(id[:])
-	b.Field(1).(*array.StringBuilder).Append(key)
-	b.Field(2).(*array.StringBuilder).Append(kind)
-	l := b.Field(3).(*array.ListBuilder)
-	l.Append(true)
-	for _, c := range changed {
-		l.ValueBuilder().(*array.StringBuilder).Append(c)
+	b.Field(0).(*array.FixedSizeBinaryBuilder).Append(c.ID[:])
+	key := b.Field(1).(*array.StringBuilder)
+	if c.Key == "" {
+		key.AppendNull()
+	} else {
+		key.Append(c.Key)
 	}
-	f.digest(4, old)
-	f.digest(5, now)
-	size := int64(len(id) + len(key))
-	for i, c := range f.masked.Columns {
+	b.Field(2).(*array.StringBuilder).Append(c.Kind)
+	l := b.Field(3).(*array.ListBuilder)
+	l.Append(c.Columns != nil)
+	for _, name := range c.Columns {
+		l.ValueBuilder().(*array.StringBuilder).Append(name)
+	}
+	f.digest(4, c.Old)
+	f.digest(5, c.New)
+	size := int64(len(c.ID) + len(c.Key))
+	for i, col := range f.masked.Columns {
 		var v any
-		if now != nil {
-			v = now.Values[i]
+		if c.Row != nil {
+			v = c.Row.Values[i]
 		}
 		if v != nil && f.t.Columns[i].Type.IsSecret() {
 			v = "(secret)"
 		}
-		n, err := schemas.AppendValue(b.Field(6+i), c.Type, v)
+		n, err := schemas.AppendValue(b.Field(6+i), col.Type, v)
 		if err != nil {
-			return fmt.Errorf("table %s, row %s, column %s: %w", f.t.Name, id, c.Name, err)
+			return fmt.Errorf("table %s, row %s, column %s: %w", f.t.Name, c.ID, col.Name, err)
 		}
 		size += n
 	}
-	f.large(now)
+	f.large(c.Row)
 	f.rows++
 	if f.bytes += size; f.rows < changeGroupRows && f.bytes < groupBytes {
 		return nil
@@ -114,13 +127,13 @@ func (f *ChangeFile) Add(id schemas.RowID, key, kind string, changed []string, o
 	return f.flush()
 }
 
-func (f *ChangeFile) digest(field int, row *StoredRow) {
+func (f *ChangeFile) digest(field int, d schemas.Digest) {
 	b := f.batch.Field(field).(*array.FixedSizeBinaryBuilder)
-	if row == nil || f.secrets {
+	if isZero(d) || f.secrets {
 		b.AppendNull()
 		return
 	}
-	b.Append(row.Digest[:])
+	b.Append(d[:])
 }
 
 func (f *ChangeFile) large(row *StoredRow) {
