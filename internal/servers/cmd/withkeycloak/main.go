@@ -13,7 +13,6 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"syscall"
@@ -46,13 +45,13 @@ func run(optional, durable bool, command []string) (code int, err error) {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
 	if os.Getenv(keycloak.StateEnv) != "" {
-		return execute(ctx, command, nil)
+		return servers.Execute(ctx, command, nil)
 	}
 	start := time.Now()
 	s, err := keycloak.Start(ctx, keycloak.Options{Durable: durable})
 	if optional && errors.Is(err, servers.ErrUnavailable) {
 		fmt.Fprintln(os.Stderr, "withkeycloak: going on without:", err)
-		return execute(ctx, command, nil)
+		return servers.Execute(ctx, command, nil)
 	}
 	if err != nil {
 		return 3, err
@@ -72,22 +71,5 @@ func run(optional, durable bool, command []string) (code int, err error) {
 	if err := s.WriteState(path); err != nil {
 		return 3, err
 	}
-	return execute(ctx, command, []string{keycloak.StateEnv + "=" + path})
-}
-
-// execute runs the command and hands a signal on to it, so that it ends before its servers do.
-func execute(ctx context.Context, command, env []string) (int, error) {
-	cmd := exec.CommandContext(ctx, command[0], command[1:]...)
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
-	cmd.Env = append(os.Environ(), env...)
-	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
-	cmd.WaitDelay = 30 * time.Second
-	err := cmd.Run()
-	if exit, ok := errors.AsType[*exec.ExitError](err); ok && exit.ExitCode() >= 0 {
-		return exit.ExitCode(), nil
-	}
-	if err != nil {
-		return 1, err
-	}
-	return 0, nil
+	return servers.Execute(ctx, command, []string{keycloak.StateEnv + "=" + path})
 }
