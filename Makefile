@@ -18,7 +18,7 @@ RACE_SKIP := internal/servers|internal/contract|load/keymate
 # The Python that checks the store's format by itself; empty: python3.
 export PARALLELRUN_PYTHON ?= $(wildcard $(CACHE)/python/bin/python)
 
-.PHONY: help deps build demo demo-keycloak test race model kill mutants lint bench microbench fuzz
+.PHONY: help deps build demo demo-keycloak test race model kill mutants lint bench bench-linear microbench fuzz
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -57,8 +57,15 @@ lint: ## gofmt, go vet and golangci-lint, import direction included
 	cd bench && go vet ./...
 	@if [ -x $(LINT) ]; then $(LINT) run; else echo "lint: golangci-lint $(LINT_VERSION) is not there (make deps): only gofmt and go vet ran"; [ "$${CI:-}" != true ]; fi
 
-bench: build ## the tool beside DuckDB and the machine's own floor: a table of ROWS (5000000) users, RUNS (3) turns each
-	cd bench && go build -o ../bin/bench . && cd .. && bin/bench -tool bin/parallelrun -rows $(ROWS) -runs $(RUNS)
+bench: build bin/bench ## the tool beside DuckDB and the machine's own floor: a table of ROWS (5000000) users, RUNS (3) turns each
+	go run ./internal/servers/cmd/withversitygw -optional -- bin/bench -tool bin/parallelrun -rows $(ROWS) -runs $(RUNS) $(BENCHFLAGS)
+
+bench-linear: build bin/bench ## times and memory of ROWS (5000000) users beside those of four times as many
+	bin/bench -linear -tool bin/parallelrun -rows $(ROWS) $(BENCHFLAGS)
+
+.PHONY: bin/bench
+bin/bench:
+	cd bench && go build -o ../bin/bench .
 
 microbench: ## all benchmarks of packages, once
 	go test -run '^$$' -bench . -benchmem -timeout 60m ./...

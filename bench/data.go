@@ -47,7 +47,9 @@ const generator = 2
 
 // makeUsers writes both nights, or takes them where they are there already.
 func makeUsers(dir string, rows int64) (*dataset, error) {
-	name := func(what string) string { return filepath.Join(dir, fmt.Sprintf("users-v%d-%d-%s", generator, rows, what)) }
+	name := func(what string) string {
+		return filepath.Join(dir, fmt.Sprintf("users-v%d-%d-%s", generator, rows, what))
+	}
 	d := &dataset{Rows: rows}
 	err := once(name("counts.json"), d, func() error { return d.write(name("1.csv"), name("2.csv")) })
 	d.first, d.second = name("1.csv"), name("2.csv")

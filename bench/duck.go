@@ -88,3 +88,26 @@ FROM (SELECT id, row_hash FROM '%s') a FULL OUTER JOIN (SELECT id, row_hash FROM
 func except(a, b string) string {
 	return fmt.Sprintf("SELECT (SELECT count(*) FROM (FROM '%s' EXCEPT FROM '%s')), (SELECT count(*) FROM (FROM '%s' EXCEPT FROM '%s'))", a, b, b, a)
 }
+
+// changedRows writes what differs, the new rows in full and the row hashes of
+// the old ones. Finding them by id and hash alone first, and then fetching the
+// rest of their columns, is the faster of the ways to say it.
+func changedRows(a, b, out string) []string {
+	own := "b." + strings.Join(columns[1:], ", b.")
+	return []string{
+		fmt.Sprintf(`CREATE TEMP TABLE changed AS SELECT coalesce(b.id, a.id) AS id, CASE WHEN a.id IS NULL THEN 'insert' WHEN b.id IS NULL THEN 'delete' ELSE 'update' END AS change,
+a.row_hash AS old_hash, b.row_hash AS new_hash FROM (SELECT id, row_hash FROM '%s') a FULL OUTER JOIN (SELECT id, row_hash FROM '%s') b ON a.id = b.id WHERE a.row_hash IS DISTINCT FROM b.row_hash`, a, b),
+		fmt.Sprintf("COPY (SELECT changed.*, %s FROM changed LEFT JOIN '%s' b ON b.id = changed.id) TO '%s' (FORMAT parquet, COMPRESSION zstd)", own, b, out),
+	}
+}
+
+// sameRows counts the kinds of changes in a file of the tool's, and its rows that
+// stand in one of DuckDB's with all their columns.
+func sameRows(tool, duck string) string {
+	var same []string
+	for _, c := range columns[1:] {
+		same = append(same, fmt.Sprintf("t.%s = d.%s", c, c))
+	}
+	return fmt.Sprintf(`SELECT count(*) FILTER (t.change = 'update' AND old_digest IS NOT NULL AND new_digest IS NOT NULL), count(*) FILTER (t.change = 'delete' AND new_digest IS NULL),
+count(*) FILTER (t.change = 'insert' AND old_digest IS NULL), count(*) FILTER (t.change = d.change AND %s) FROM '%s' t LEFT JOIN '%s' d ON t.legacy_key = d.id`, strings.Join(same, " AND "), tool, duck)
+}

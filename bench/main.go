@@ -1,14 +1,11 @@
 package main
 
 import (
+	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"runtime"
-	"strings"
 )
 
 func main() {
@@ -31,84 +28,66 @@ func run(args []string) error {
 			return floor(args[1], true, decodeFile)
 		}
 	}
+	b := &bench{}
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	rows := flags.Int64("rows", 5_000_000, "users")
-	runs := flags.Int("runs", 3, "turns of each work; the median counts")
-	tool := flags.String("tool", "", "parallelrun, the program")
-	dir := flags.String("dir", filepath.Join(os.TempDir(), "parallelrun-bench"), "folder for data and stores: some 2 KB for each user")
-	memory := flags.String("memory", "512MiB", "the tool's memory limit")
+	flags.IntVar(&b.runs, "runs", 3, "turns of each work; the median counts")
+	flags.StringVar(&b.tool, "tool", "", "parallelrun, the program")
+	flags.StringVar(&b.dir, "dir", filepath.Join(os.TempDir(), "parallelrun-bench"), "folder for data and stores: some 2 KB for each user, 130 KB for each photo")
+	flags.StringVar(&b.memory, "memory", "512MiB", "the tool's memory limit")
+	flags.Int64Var(&b.photos, "photos", -1, "rows of 40 KB (-1: 200,000, fewer where there are less than 5 million users; 0: leave them out)")
+	linear := flags.Bool("linear", false, "instead of all else: the same works with as many users and with four times as many")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	if _, err := os.Stat(*tool); err != nil {
+	if _, err := os.Stat(b.tool); err != nil {
 		return fmt.Errorf("-tool: %w (make build makes it)", err)
 	}
-	if err := os.MkdirAll(*dir, 0o700); err != nil {
+	if err := os.MkdirAll(b.dir, 0o700); err != nil {
 		return err
 	}
-	fmt.Fprintf(os.Stderr, "bench: %d users, twice, into %s\n", *rows, *dir)
-	data, err := makeUsers(*dir, *rows)
-	if err != nil {
-		return err
+	if b.photos < 0 {
+		b.photos = min(200_000, *rows/25)
 	}
-	b := &bench{data: data, dir: *dir, tool: *tool, runs: *runs, memory: *memory}
-	err = b.run()
+	var err error
+	if *linear {
+		b.runs = 1
+		err = b.linear(*rows)
+	} else {
+		err = b.all(*rows)
+	}
 	b.print(os.Stdout)
 	return err
 }
 
-// result is a line of the table.
-type result struct {
-	work, side, goal, note string
-	tool, other            measured
-	rows, bytes            int64
-	met                    bool
+// users makes the data of so many users and has all that follows use it.
+func (b *bench) users(rows int64) (err error) {
+	progress("%d users, two nights, into %s", rows, b.dir)
+	if b.data, err = makeUsers(b.dir, rows); err != nil {
+		return err
+	}
+	return b.config("migration.yaml", usersTable)
 }
 
-func (b *bench) add(r result) { b.table = append(b.table, r) }
-
-func (r result) verdict() string {
-	switch {
-	case r.goal == "reported":
-		return ""
-	case r.met:
-		return "met"
+// all does all works in the order in which they build on each other. Those of
+// the second list stand alone: one that fails is told of at the end.
+func (b *bench) all(rows int64) error {
+	if err := b.users(rows); err != nil {
+		return err
 	}
-	return "**missed**"
+	for _, w := range []func() error{b.write, b.nextNight, b.diffNeighbours, b.neighbourRows, b.compact, b.diffWhole, b.wholeRows, b.diffEqual} {
+		if err := w(); err != nil {
+			return err
+		}
+	}
+	var errs []error
+	for _, w := range []func() error{b.diffCold, b.verifyBytes, b.verifyRows, b.members, b.photoTable} {
+		if err := w(); err != nil {
+			progress("%v", err)
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
 }
 
-func (r result) cells() []string {
-	speed := ""
-	if r.rows > 0 {
-		speed = fmt.Sprintf("%.0f k/s", float64(r.rows)/r.tool.Seconds/1e3)
-	}
-	rate := ""
-	if r.bytes > 0 {
-		rate = fmt.Sprintf("%.0f", float64(r.bytes)/r.tool.Seconds/1e6)
-	}
-	ratio, other, cpu, peak := "", "", "", ""
-	if r.other.Seconds > 0 {
-		ratio, other = fmt.Sprintf("%.3g", r.tool.Seconds/r.other.Seconds), fmt.Sprintf("%.3f", r.other.Seconds)
-		cpu, peak = fmt.Sprintf("%.2f", r.other.CPU), mebibytes(r.other.Peak)
-	}
-	return []string{r.work, fmt.Sprintf("%.3f", r.tool.Seconds), fmt.Sprintf("%.2f", r.tool.CPU), speed, rate, mebibytes(r.tool.Peak), r.side, other, cpu, peak, ratio, r.goal, r.verdict(), r.note}
-}
-
-func (r result) print(w io.Writer) { fmt.Fprintln(w, strings.Join(r.cells(), " | ")) }
-
-// print writes the table as Markdown, with what a reader has to know of the
-// machine.
-func (b *bench) print(w io.Writer) {
-	load, _ := os.ReadFile("/proc/loadavg")
-	version, _ := exec.Command(b.tool, "version").Output()
-	fmt.Fprintf(w, "%d users, %s of CSV; %d turns, medians of time, worst peaks; %s threads a side; %s, %d cores, load %s\n%s\n", b.data.Rows, megabytes(b.data.Bytes), b.runs, threads,
-		runtime.Version(), runtime.NumCPU(), strings.TrimSpace(string(load)), strings.TrimSpace(string(version)))
-	fmt.Fprintln(w, "\n| work | s | CPU s | rows | MB/s | peak MiB | beside it | s | CPU s | peak MiB | time against it | goal | | |\n|---|---|---|---|---|---|---|---|---|---|---|---|---|---|")
-	for _, r := range b.table {
-		fmt.Fprintln(w, "| "+strings.Join(r.cells(), " | ")+" |")
-	}
-}
-
-func megabytes(n int64) string { return fmt.Sprintf("%.1f MB", float64(n)/1e6) }
-
-func mebibytes(n int64) string { return fmt.Sprintf("%.0f", float64(n)/(1<<20)) }
+func progress(format string, args ...any) { fmt.Fprintf(os.Stderr, "bench: "+format+"\n", args...) }

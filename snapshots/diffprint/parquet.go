@@ -57,8 +57,13 @@ func (p *parquetPrinter) begin(table string) (err error) {
 		return err
 	}
 	p.table = table
-	p.out, err = parts.NewChangeFile(p.file, *shape)
+	p.out, err = parts.NewChangeFile(p.file, *shape, !mayHoldSecrets(p.a, table) && !mayHoldSecrets(p.b, table))
 	return err
+}
+
+func mayHoldSecrets(s *snapshots.Snapshot, table string) bool {
+	t, ok := s.Stored(table)
+	return ok && t.MayHoldSecrets()
 }
 
 func (p *parquetPrinter) end() error {

@@ -25,13 +25,13 @@ const (
 // programs: row_id, legacy_key, change (insert, update, delete),
 // changed_columns (null where nobody compared), old_digest and new_digest, then
 // the columns of the new row in full, null for a row that is gone. A secret is the text "(secret)" where there
-// is one; a table with secrets has no digests in there, as digests tell of all
-// that is in a row. Values of more than 64 KiB are null and listed in _large, as
+// is one; where a table holds secrets there are no digests, as digests tell of
+// all that is in a row. Values of more than 64 KiB are null and listed in _large, as
 // in a part.
 type ChangeFile struct {
 	t       schemas.Table
 	masked  schemas.Table // with texts for secrets
-	secrets bool
+	digests bool
 	pq      *pqarrow.FileWriter
 	batch   *array.RecordBuilder
 	rows    int
@@ -39,8 +39,9 @@ type ChangeFile struct {
 }
 
 // NewChangeFile begins a file of changes to a table of the given columns.
-func NewChangeFile(w io.Writer, t schemas.Table) (*ChangeFile, error) {
-	f := &ChangeFile{t: t, masked: schemas.Table{Name: t.Name, Columns: slices.Clone(t.Columns)}, secrets: t.Secrets()}
+// digests says that rows' digests may be told.
+func NewChangeFile(w io.Writer, t schemas.Table, digests bool) (*ChangeFile, error) {
+	f := &ChangeFile{t: t, masked: schemas.Table{Name: t.Name, Columns: slices.Clone(t.Columns)}, digests: digests}
 	for i, c := range f.masked.Columns {
 		if c.Type.IsSecret() {
 			f.masked.Columns[i].Type = schemas.String
@@ -129,7 +130,7 @@ func (f *ChangeFile) Add(c Changed) error {
 
 func (f *ChangeFile) digest(field int, d schemas.Digest) {
 	b := f.batch.Field(field).(*array.FixedSizeBinaryBuilder)
-	if isZero(d) || f.secrets {
+	if isZero(d) || !f.digests {
 		b.AppendNull()
 		return
 	}

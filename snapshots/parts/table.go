@@ -135,6 +135,13 @@ func (t *Table) Changes() (n int64) {
 	return n
 }
 
+// MayHoldSecrets says whether any of its rows may have a secret: only where each
+// part is known to have no box, none has.
+func (t *Table) MayHoldSecrets() bool {
+	epochs, known := t.KeyEpochs()
+	return !known || len(epochs) > 0
+}
+
 // Schema is the table's shape.
 func (t *Table) Schema() schemas.Table {
 	return schemas.Table{Name: t.Name, Columns: t.Columns, DependsOn: t.DependsOn}
