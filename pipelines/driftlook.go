@@ -259,7 +259,7 @@ func (d *drifter) compare(ctx context.Context, seen driftSeen, rows int) (*Drift
 	var stat snapshots.Stat
 	var shown bytes.Buffer
 	perTable := map[string]int{}
-	for change, err := range snapshots.Diff(ctx, confirmed, observed, snapshots.DiffOptions{Tables: tables, Stat: &stat}) {
+	for change, err := range snapshots.Diff(ctx, confirmed, observed, snapshots.DiffOptions{Tables: tables, Stat: &stat, Workers: d.Workers, Memory: d.Memory / 2}) {
 		if err != nil {
 			return nil, err
 		}

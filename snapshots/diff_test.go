@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/parallelrun/parallelrun/schemas"
 	"github.com/parallelrun/parallelrun/snapshots"
 	"github.com/parallelrun/parallelrun/snapshots/backendtest"
@@ -220,6 +222,51 @@ func TestDiffFindsExactlyWhatChanged(t *testing.T) {
 		key := fmt.Sprintf("p%05d", i)
 		if got[key] != want {
 			t.Fatalf("row %s: got changes %q, want %q", key, got[key], want)
+		}
+	}
+}
+
+// withoutOld is what DiffOptions.OldDigests leaves of changes.
+func withoutOld(all []snapshots.RowChange) []snapshots.RowChange {
+	for i := range all {
+		c := &all[i]
+		c.Old, c.Fields = nil, nil
+		if c.Kind == snapshots.Delete {
+			c.Key = ""
+		}
+	}
+	return all
+}
+
+// With old rows known by their digests the changes are the same, the new rows in
+// full; so they are of a table that only one side has.
+func TestDiffWithOldDigests(t *testing.T) {
+	a, b := twoSides(t, snapshots.WriterOptions{Bounds: smallParts})
+	s, _ := sealedStore(t, &backendtest.Memory{})
+	empty, err := s.NewWriter(nil, snapshots.WriterOptions{}).Finish(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustCommit(t, s, empty)
+	none := mustSnapshot(t, s, empty.Digest.String())
+	for _, sides := range [][2]*snapshots.Snapshot{{a, b}, {b, a}, {none, b}, {b, none}} {
+		var want, got snapshots.Stat
+		full := withoutOld(changes(t, sides[0], sides[1], snapshots.DiffOptions{Rows: true, Stat: &want}))
+		all := changes(t, sides[0], sides[1], snapshots.DiffOptions{Rows: true, OldDigests: true, Stat: &got})
+		if !cmp.Equal(full, all) {
+			t.Error(cmp.Diff(full, all))
+		}
+		for i := range want.Tables {
+			want.Tables[i].Columns = nil
+		}
+		if !cmp.Equal(want, got) {
+			t.Error(cmp.Diff(want, got))
+		}
+		for _, c := range all {
+			if (c.OldDigest == schemas.Digest{}) != (c.Kind == snapshots.Insert) || (c.NewDigest == schemas.Digest{}) != (c.Kind == snapshots.Delete) ||
+				c.New != nil && c.New.Digest != c.NewDigest {
+				t.Errorf("%s of %s has the digests %s and %s", c.Kind, c.ID, c.OldDigest, c.NewDigest)
+			}
 		}
 	}
 }

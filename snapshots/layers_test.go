@@ -78,6 +78,12 @@ func TestDiffOfLayers(t *testing.T) {
 			if !cmp.Equal(x, y) || !cmp.Equal(want, got) {
 				t.Fatalf("diff of %d and %d (-whole +layered):\n%s\n%s", i, j, cmp.Diff(x, y), cmp.Diff(want, got))
 			}
+			rows := snapshots.DiffOptions{Rows: true}
+			x = withoutOld(changes(t, b[i], b[j], rows))
+			rows.OldDigests = true
+			if y := changes(t, a[i], a[j], rows); !cmp.Equal(x, y) {
+				t.Fatalf("new rows of %d and %d (-whole +layered):\n%s", i, j, cmp.Diff(x, y))
+			}
 		}
 	}
 	report, err := s.Verify(t.Context(), snapshots.VerifyOptions{Level: snapshots.VerifyRows})
@@ -199,5 +205,9 @@ func TestDiffOfLayersReadsTheLayer(t *testing.T) {
 		if all := changes(t, both[0], both[1], snapshots.DiffOptions{}); len(all) != 1 || len(opened) != 4 {
 			t.Errorf("%d changes, opened %v", len(all), opened)
 		}
+	}
+	clear(opened)
+	if all := changes(t, x, y, snapshots.DiffOptions{Rows: true, OldDigests: true}); len(all) != 1 || len(opened) != 2 {
+		t.Errorf("%d changes with old digests, opened %v: the layer and its index are enough", len(all), opened)
 	}
 }

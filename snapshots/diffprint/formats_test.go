@@ -2,6 +2,7 @@ package diffprint_test
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/csv"
@@ -15,6 +16,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/apache/arrow/go/v17/arrow"
 	"github.com/apache/arrow/go/v17/arrow/memory"
 	"github.com/apache/arrow/go/v17/parquet/file"
 	"github.com/apache/arrow/go/v17/parquet/pqarrow"
@@ -182,8 +184,14 @@ func states(t *testing.T) (o *org, base, a, b *snapshots.Snapshot) {
 
 func print2(t *testing.T, a, b *snapshots.Snapshot, p diffprint.Printer) {
 	t.Helper()
+	printWith(t, a, b, p, snapshots.DiffOptions{Rows: true})
+}
+
+func printWith(t *testing.T, a, b *snapshots.Snapshot, p diffprint.Printer, o snapshots.DiffOptions) {
+	t.Helper()
 	var st snapshots.Stat
-	for c, err := range snapshots.Diff(t.Context(), a, b, snapshots.DiffOptions{Rows: true, Stat: &st}) {
+	o.Stat = &st
+	for c, err := range snapshots.Diff(t.Context(), a, b, o) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -374,19 +382,14 @@ type memoryFile struct {
 
 func (f *memoryFile) Close() error { f.closed = true; return nil }
 
-// What is written as Parquet is read back: the new row in full, digests but of
-// tables with secrets, and no secret.
-func TestParquet(t *testing.T) {
-	o, base, a, _ := states(t)
-	files := map[string]*memoryFile{}
-	print2(t, base, a, diffprint.NewParquet(base, a, func(table string) (io.WriteCloser, error) {
+// parquetFiles prints a diff as Parquet and reads the files back as tables.
+func parquetFiles(t *testing.T, a, b *snapshots.Snapshot, o snapshots.DiffOptions) (map[string]*memoryFile, map[string]arrow.Table) {
+	t.Helper()
+	files, tables := map[string]*memoryFile{}, map[string]arrow.Table{}
+	printWith(t, a, b, diffprint.NewParquet(a, b, func(table string) (io.WriteCloser, error) {
 		files[table] = &memoryFile{}
 		return files[table], nil
-	}))
-	if len(files) != 4 {
-		t.Fatalf("%d files", len(files))
-	}
-	texts := map[string]string{}
+	}), o)
 	for name, f := range files {
 		if !f.closed {
 			t.Errorf("%s is left open", name)
@@ -399,25 +402,124 @@ func TestParquet(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		table, err := pq.ReadTable(t.Context())
-		if err != nil {
+		if tables[name], err = pq.ReadTable(t.Context()); err != nil {
 			t.Fatal(err)
 		}
+	}
+	return files, tables
+}
+
+// texts are the cells of a column of a table.
+func texts(t arrow.Table, column string) (out []string) {
+	for _, chunk := range t.Column(t.Schema().FieldIndices(column)[0]).Data().Chunks() {
+		for i := range chunk.Len() {
+			out = append(out, chunk.ValueStr(i))
+		}
+	}
+	return out
+}
+
+// What is written as Parquet is read back: the new row in full, digests but of
+// tables with secrets, and no secret.
+func TestParquet(t *testing.T) {
+	o, base, a, _ := states(t)
+	files, tables := parquetFiles(t, base, a, snapshots.DiffOptions{Rows: true})
+	if len(files) != 4 {
+		t.Fatalf("%d files", len(files))
+	}
+	all := map[string]string{}
+	for name, table := range tables {
 		for i := range int(table.NumCols()) {
 			c := table.Column(i)
 			for _, chunk := range c.Data().Chunks() {
-				texts[name] += c.Name() + " " + chunk.String() + "\n"
+				all[name] += c.Name() + " " + chunk.String() + "\n"
 			}
 		}
-		o.keepsSecrets(t, name, []byte(texts[name]))
-		o.keepsSecrets(t, name, f.Bytes())
+		o.keepsSecrets(t, name, []byte(all[name]))
+		o.keepsSecrets(t, name, files[name].Bytes())
 	}
 	for _, want := range []string{`"insert"`, `"update"`, `"last_name"`, `=HYPERLINK(\"http://evil\")`, "phone"} {
-		if !strings.Contains(texts[schemas.Users], want) {
-			t.Errorf("users lack %s:\n%s", want, texts[schemas.Users])
+		if !strings.Contains(all[schemas.Users], want) {
+			t.Errorf("users lack %s:\n%s", want, all[schemas.Users])
 		}
 	}
-	if c := texts[schemas.Credentials]; !strings.Contains(c, "(secret)") || !strings.Contains(c, "old_digest [(null)]") {
+	if c := all[schemas.Credentials]; !strings.Contains(c, "(secret)") || !strings.Contains(c, "old_digest [(null)]") {
 		t.Errorf("credentials:\n%s", c)
 	}
+}
+
+// With old digests the files hold the same rows and digests: those that the
+// other formats name and that the indexes have. Which columns changed is null,
+// and so is the key of a deleted row.
+func TestParquetWithOldDigests(t *testing.T) {
+	o, base, a, b := states(t)
+	for _, sides := range [][2]*snapshots.Snapshot{{base, a}, {base, b}, {a, b}} {
+		_, full := parquetFiles(t, sides[0], sides[1], snapshots.DiffOptions{Rows: true})
+		files, light := parquetFiles(t, sides[0], sides[1], snapshots.DiffOptions{Rows: true, OldDigests: true})
+		var lines bytes.Buffer
+		print2(t, sides[0], sides[1], diffprint.NewJSON(&lines))
+		if len(full) != len(light) {
+			t.Fatalf("%d tables and %d", len(full), len(light))
+		}
+		for name, table := range light {
+			o.keepsSecrets(t, name, files[name].Bytes())
+			kinds, ids := texts(table, "change"), rowIDs(table)
+			for i := range int(table.NumCols()) {
+				column := table.Column(i).Name()
+				want := texts(full[name], column)
+				for row := range want {
+					if column == "changed_columns" || column == "legacy_key" && kinds[row] == "delete" {
+						want[row] = "(null)"
+					}
+				}
+				if got := texts(table, column); !slices.Equal(got, want) {
+					t.Errorf("%s.%s: %q, want %q", name, column, got, want)
+				}
+			}
+			if n := strings.Count(lines.String(), `"type":"row","table":"`+name+`"`); n != len(ids) {
+				t.Errorf("%s: %d rows, %d as JSON", name, len(ids), n)
+			}
+			for _, id := range ids {
+				if !strings.Contains(lines.String(), id) {
+					t.Errorf("%s: row %s is none of those as JSON", name, id)
+				}
+			}
+			if name == schemas.Credentials {
+				continue // no digests there
+			}
+			for column, s := range map[string]*snapshots.Snapshot{"old_digest": sides[0], "new_digest": sides[1]} {
+				digests := indexOf(t, s, name)
+				for row, got := range texts(table, column) {
+					if want := cmp.Or(digests[ids[row]], "(null)"); got != want {
+						t.Errorf("%s: %s of row %s is %s, its index says %s", name, column, ids[row], got, want)
+					}
+				}
+			}
+		}
+	}
+}
+
+// rowIDs are the ids of a table's rows in hex.
+func rowIDs(t arrow.Table) (out []string) {
+	for _, s := range texts(t, "row_id") {
+		b, err := base64.StdEncoding.DecodeString(s)
+		if err != nil {
+			panic(err)
+		}
+		out = append(out, hex.EncodeToString(b))
+	}
+	return out
+}
+
+// indexOf are the digests of a table by row id, as Arrow shows them.
+func indexOf(t *testing.T, s *snapshots.Snapshot, table string) map[string]string {
+	t.Helper()
+	out := map[string]string{}
+	for e, err := range s.Index(t.Context(), table) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		out[e.ID.String()] = base64.StdEncoding.EncodeToString(e.Digest[:])
+	}
+	return out
 }
