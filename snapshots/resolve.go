@@ -3,6 +3,7 @@ package snapshots
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 )
@@ -59,6 +60,21 @@ func (st *State) unknown(name string) *UnknownSnapshotError {
 		}
 	}
 	return e
+}
+
+// Names lists the refs of each snapshot, then what checkpoints pin it as.
+func (st State) Names() map[Digest][]string {
+	out := map[Digest][]string{}
+	for _, name := range slices.Sorted(maps.Keys(st.Refs)) {
+		d := st.Refs[name].Digest
+		out[d] = append(out[d], name)
+	}
+	for _, c := range st.CheckpointsByTime() {
+		for _, role := range c.Pinned() {
+			out[c.Pin(role)] = append(out[c.Pin(role)], PinName(c.Name, role))
+		}
+	}
+	return out
 }
 
 // near lists a few names that could be meant.

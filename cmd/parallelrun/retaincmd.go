@@ -117,7 +117,7 @@ func (a *app) retain(ctx context.Context, apply, all bool) error {
 		return err
 	}
 	v.Frees = p.Frees
-	named := names(st)
+	named := st.Names()
 	for _, sn := range p.Snapshots {
 		v.Snapshots = append(v.Snapshots, retainedLine{lineOf(sn.SnapshotInfo, named[sn.Digest]), len(sn.Why) == 0, append([]string{}, sn.Why...)})
 	}
@@ -172,7 +172,7 @@ func (a *app) drop(ctx context.Context, name, reason string, apply bool) error {
 	if err != nil {
 		return err
 	}
-	v := droppedView{snapshotLine: lineOf(info, names(st)[info.Digest]), Dropped: apply}
+	v := droppedView{snapshotLine: lineOf(info, st.Names()[info.Digest]), Dropped: apply}
 	v.Entry, v.Frees, err = pipelines.Drop(ctx, s, info.Digest, pipelines.DropOptions{Reason: reason, Apply: apply})
 	if err != nil {
 		return err

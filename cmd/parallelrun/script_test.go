@@ -59,8 +59,9 @@ func TestScripts(t *testing.T) {
 			env.Setenv("TMPDIR", env.WorkDir)
 			env.Setenv("NO_COLOR", "1")
 			env.Values[boxKey{}], env.Values[backgroundKey{}] = &box{}, &background{}
-			return nil
+			return setForeign(env)
 		},
+		Condition: condition,
 	})
 }
 
@@ -72,7 +73,8 @@ var shortScripts = []string{"drift", "results", "wave-runs"}
 //	code N command [arg...]       run a command, which must end with exit code N
 //	capture NAME REGEXP           set $NAME to what the expression's first group, or all of it, matches in the last output
 //	replace OLD NEW FILE          replace every OLD in a file; there must be one
-//	fixture [--layers] DIR        make a store with snapshots to look at (see fixture, layeredFixture)
+//	fixture [--layers|--kinds] DIR
+//	                              make a store with snapshots to look at (see fixture, layeredFixture, kindsFixture)
 //	gen [users=N] [seed=N] FILE   write a generated legacy directory (package legacygen); its counts go to FILE.counts.json
 //	sandbox start [state=DIR] [organizations=off]
 //	                              serve a sandbox until the script ends; sets SANDBOX_URL, SANDBOX_REALM, SANDBOX_CLIENT,
@@ -165,11 +167,11 @@ func runReplace(ts *testscript.TestScript, neg bool, args []string) {
 
 func runFixture(ts *testscript.TestScript, neg bool, args []string) {
 	build := fixture
-	if len(args) == 2 && args[0] == "--layers" {
-		build, args = layeredFixture, args[1:]
+	if len(args) == 2 {
+		build, args = map[string]func(dir, keyFile string) error{"--layers": layeredFixture, "--kinds": kindsFixture}[args[0]], args[1:]
 	}
-	if neg || len(args) != 1 {
-		ts.Fatalf("usage: fixture [--layers] DIR")
+	if neg || len(args) != 1 || build == nil {
+		ts.Fatalf("usage: fixture [--layers|--kinds] DIR")
 	}
 	if err := build(ts.MkAbs(args[0]), filepath.Join(ts.MkAbs("."), "fixture-key.txt")); err != nil {
 		ts.Fatalf("fixture: %v", err)

@@ -3,8 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"maps"
-	"slices"
 	"strings"
 	"time"
 
@@ -16,9 +14,9 @@ import (
 )
 
 func newSnapshots(a *app) *cobra.Command {
-	return newGroup("snapshots", "Look at the states in the store: list, show, compare, verify, repair, compact, name, count, drop",
+	return newGroup("snapshots", "Look at the states in the store: list, show, compare, verify, repair, compact, name, open to others, count, drop",
 		newSnapshotsList(a), newSnapshotsShow(a), newSnapshotsDiff(a), newSnapshotsVerify(a), newSnapshotsRepair(a), newSnapshotsCompact(a), newSnapshotsTag(a),
-		newSnapshotsStorage(a), newSnapshotsRetain(a), newSnapshotsDrop(a))
+		newSnapshotsExport(a), newSnapshotsStorage(a), newSnapshotsRetain(a), newSnapshotsDrop(a))
 }
 
 // snapshotLine is one line of `snapshots list`.
@@ -45,21 +43,6 @@ func lineOf(info snapshots.SnapshotInfo, names []string) snapshotLine {
 
 // shortDigest is how digests are shown in tables; commands take it back.
 func shortDigest(full string) string { return full[:min(12, len(full))] }
-
-// names lists the refs of each snapshot, then what checkpoints pin it as.
-func names(st snapshots.State) map[snapshots.Digest][]string {
-	out := map[snapshots.Digest][]string{}
-	for _, name := range slices.Sorted(maps.Keys(st.Refs)) {
-		d := st.Refs[name].Digest
-		out[d] = append(out[d], name)
-	}
-	for _, c := range st.CheckpointsByTime() {
-		for _, role := range c.Pinned() {
-			out[c.Pin(role)] = append(out[c.Pin(role)], snapshots.PinName(c.Name, role))
-		}
-	}
-	return out
-}
 
 // listView is the data of `snapshots list`.
 type listView struct {
@@ -91,7 +74,7 @@ func newSnapshotsList(a *app) *cobra.Command {
 				return err
 			}
 			v := listView{Store: s.Location(), Snapshots: []snapshotLine{}}
-			named := names(st)
+			named := st.Names()
 			for _, info := range st.History {
 				if dataset != "" && info.Dataset != dataset || stage != "" && info.Stage != stage {
 					continue
@@ -210,7 +193,7 @@ func newSnapshotsShow(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			v := showView{snapshotLine: lineOf(sn.Info(), names(st)[sn.Digest()]), Tables: []tableView{}}
+			v := showView{snapshotLine: lineOf(sn.Info(), st.Names()[sn.Digest()]), Tables: []tableView{}}
 			for _, name := range sn.Tables() {
 				t, _ := sn.Stored(name)
 				v.Tables = append(v.Tables, viewTable(t))

@@ -76,7 +76,7 @@ func newSnapshotsStorage(a *app) *cobra.Command {
 				return err
 			}
 			v := storageView{Store: s.Location(), Storage: r, Snapshots: []storageLine{}, tables: tables}
-			named := names(st)
+			named := st.Names()
 			for _, one := range r.Snapshots {
 				line := storageLine{snapshotLine: lineOf(one.SnapshotInfo, named[one.Digest]), SnapshotStorage: one}
 				if len(one.By) == 0 {

@@ -75,7 +75,7 @@ func changeSchema(t *schemas.Table) *arrow.Schema {
 	for _, c := range t.Columns {
 		fields = append(fields, arrow.Field{Name: c.Name, Type: c.Type.ArrowType(), Nullable: true})
 	}
-	return arrow.NewSchema(append(fields, arrow.Field{Name: largeColumn, Type: arrow.ListOf(largeType), Nullable: true}), nil)
+	return arrow.NewSchema(append(fields, arrow.Field{Name: LargeColumn, Type: arrow.ListOf(largeType), Nullable: true}), nil)
 }
 
 // Changed is one row of a file of changes.

@@ -17,8 +17,8 @@ import (
 const (
 	rowIDColumn     = schemas.RowIDColumn
 	legacyKeyColumn = schemas.LegacyKeyColumn
-	rowDigestColumn = "row_digest"
-	largeColumn     = "_large"
+	RowDigestColumn = "row_digest" // after the two that batches start with
+	LargeColumn     = "_large"     // behind all others
 )
 
 // Places of the columns in a part: row id, legacy key, row digest, the table's
@@ -52,18 +52,18 @@ func storedSchema(t *schemas.Table) *arrow.Schema {
 	fields := []arrow.Field{
 		{Name: rowIDColumn, Type: fixed16},
 		{Name: legacyKeyColumn, Type: arrow.BinaryTypes.String, Nullable: true},
-		{Name: rowDigestColumn, Type: fixed16},
+		{Name: RowDigestColumn, Type: fixed16},
 	}
 	for _, c := range t.Columns {
 		fields = append(fields, arrow.Field{Name: c.Name, Type: c.Type.ArrowType(), Nullable: true})
 	}
-	fields = append(fields, arrow.Field{Name: largeColumn, Type: arrow.ListOf(largeType), Nullable: true})
+	fields = append(fields, arrow.Field{Name: LargeColumn, Type: arrow.ListOf(largeType), Nullable: true})
 	return arrow.NewSchema(fields, nil)
 }
 
 // checkShape refuses tables that parts can't hold.
 func checkShape(t *schemas.Table) error {
-	seen := map[string]bool{rowIDColumn: true, legacyKeyColumn: true, rowDigestColumn: true, largeColumn: true}
+	seen := map[string]bool{rowIDColumn: true, legacyKeyColumn: true, RowDigestColumn: true, LargeColumn: true}
 	ids := map[int32]bool{schemas.KeyFieldID: true}
 	for _, c := range t.Columns {
 		switch {
