@@ -130,7 +130,7 @@ type exportedTable struct {
 }
 
 func (v exportView) Text(p *ui.Page) {
-	t := ui.NewTable("DATASET", "STAGE", "SNAPSHOTS", "FIRST SEEN", "TABLES")
+	t := ui.NewTable("DATASET", "STAGE", "SNAPSHOTS", "SEEN FIRST", "TABLES")
 	for _, h := range v.Histories {
 		t.Row(h.Dataset, h.Stage, h.Snapshots, shortDigest(h.Main), len(h.Tables))
 	}
@@ -179,7 +179,7 @@ func (v exportView) textPlan(p *ui.Page) {
 }
 
 func (v exportView) textUnpinned(p *ui.Page) {
-	p.Line("%s of them no name keeps: once dropped, gc takes files that the tables need; --pin NAME keeps them", counted(len(v.Unpinned), "snapshot"))
+	p.Line("%s without a name: once dropped, gc takes files that the tables need; --pin NAME keeps them", counted(len(v.Unpinned), "snapshot"))
 }
 
 func (a *app) exportIceberg(ctx context.Context, o iceberg.Options, apply bool) error {
@@ -251,6 +251,10 @@ func exportError(err error) error {
 		return ui.Refusef("choose another folder", "%w", err)
 	case errors.Is(err, iceberg.ErrTypeChanged):
 		return ui.Refusef("export the snapshots since the change alone, with --last, into a folder of their own", "%w", err)
+	case errors.Is(err, iceberg.ErrFolder):
+		return ui.Refusef("choose a folder that you may write to and that has room", "%w", err)
+	case errors.Is(err, iceberg.ErrRaced):
+		return ui.Refusef("run it again", "%w", err)
 	case errors.Is(err, iceberg.ErrPath):
 		return ui.Refusef("use a folder whose path has none of them", "%w", err)
 	}

@@ -7,6 +7,8 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 
 	"github.com/twmb/avro"
@@ -128,13 +130,13 @@ func encodeList(v *snapshot, manifests []manifestFile) ([]byte, error) {
 // encode makes the bytes of an Avro file; the same for the same content, so
 // that an export that changes nothing writes nothing.
 func encode[T any](s *avro.Schema, items []T, meta map[string]string) ([]byte, error) {
-	raw := make(map[string][]byte, len(meta))
-	for k, v := range meta {
-		raw[k] = []byte(v)
+	sync := sha256.Sum256(fmt.Append(nil, s.String(), meta))
+	o := []ocf.WriterOpt{ocf.WithCodec(ocf.DeflateCodec(flate.DefaultCompression)), ocf.WithSyncMarker([16]byte(sync[:]))}
+	for _, k := range slices.Sorted(maps.Keys(meta)) { // one by one: of a map, the library keeps no order
+		o = append(o, ocf.WithMetadata(map[string][]byte{k: []byte(meta[k])}))
 	}
-	sync := sha256.Sum256(fmt.Append(nil, s.String(), meta, len(items)))
 	var b bytes.Buffer
-	w, err := ocf.NewWriter(&b, s, ocf.WithCodec(ocf.DeflateCodec(flate.DefaultCompression)), ocf.WithMetadata(raw), ocf.WithSyncMarker([16]byte(sync[:])))
+	w, err := ocf.NewWriter(&b, s, o...)
 	if err != nil {
 		return nil, err
 	}

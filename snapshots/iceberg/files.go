@@ -13,6 +13,9 @@ import (
 // again.
 var ErrRaced = errors.New("another export wrote to the folder at the same time")
 
+// ErrFolder: the folder can't be read or written to. Choose another, or make room.
+var ErrFolder = errors.New("the tables' folder can't be used")
+
 // output writes the metadata files of one table. Each takes its name when it is
 // complete.
 type output struct {
@@ -22,7 +25,7 @@ type output struct {
 
 func newOutput(dir, location string) (output, error) {
 	o := output{dir: filepath.Join(dir, folder), uri: location + "/" + folder + "/"}
-	return o, os.MkdirAll(o.dir, 0o755)
+	return o, folderError(os.MkdirAll(o.dir, 0o755))
 }
 
 // put writes a file named after its content, unless it is there, and returns
@@ -41,7 +44,7 @@ func (o output) replace(name string, content []byte) error {
 	if err != nil {
 		return err
 	}
-	return os.Rename(tmp, filepath.Join(o.dir, name))
+	return folderError(os.Rename(tmp, filepath.Join(o.dir, name)))
 }
 
 // create writes a file whose name must be free.
@@ -52,15 +55,15 @@ func (o output) create(name string, content []byte) error {
 	}
 	err = os.Link(tmp, filepath.Join(o.dir, name))
 	if errors.Is(err, fs.ErrExist) {
-		err = fmt.Errorf("%s: %w", filepath.Join(o.dir, name), ErrRaced)
+		return errors.Join(fmt.Errorf("%s: %w", filepath.Join(o.dir, name), ErrRaced), os.Remove(tmp))
 	}
-	return errors.Join(err, os.Remove(tmp))
+	return folderError(errors.Join(err, os.Remove(tmp)))
 }
 
 func (o output) temp(name string, content []byte) (path string, err error) {
 	f, err := os.CreateTemp(o.dir, "."+name+"-*")
 	if err != nil {
-		return "", err
+		return "", folderError(err)
 	}
 	_, err = f.Write(content)
 	if err == nil {
@@ -70,7 +73,14 @@ func (o output) temp(name string, content []byte) (path string, err error) {
 		err = f.Sync()
 	}
 	if err = errors.Join(err, f.Close()); err != nil {
-		return "", errors.Join(err, os.Remove(f.Name()))
+		return "", folderError(errors.Join(err, os.Remove(f.Name())))
 	}
 	return f.Name(), nil
+}
+
+func folderError(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%w: %w", ErrFolder, err)
 }

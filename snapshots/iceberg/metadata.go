@@ -103,7 +103,7 @@ func readCurrent(dir string) (m *metadata, version int, err error) {
 		return nil, 0, nil
 	}
 	if err != nil {
-		return nil, 0, err
+		return nil, 0, folderError(err)
 	}
 	for _, f := range files {
 		n, err := strconv.Atoi(strings.TrimSuffix(strings.TrimPrefix(f.Name(), "v"), metaSuffix))
@@ -117,7 +117,7 @@ func readCurrent(dir string) (m *metadata, version int, err error) {
 	path := filepath.Join(dir, folder, metaName(version))
 	data, err := os.ReadFile(path)
 	if err != nil {
-		return nil, 0, err
+		return nil, 0, folderError(err)
 	}
 	m = &metadata{}
 	if err := json.Unmarshal(data, m); err != nil {

@@ -102,9 +102,9 @@ func (p *Plan) each(is func(i *Item) bool) []Item {
 // of them first only. Leave one out: history has the other anyway.
 var ErrTwoOfOne = errors.New("two snapshots of the same dataset and stage are named")
 
-// ErrAllLayered: what is asked for is stored in layers, all of it, and shall
-// not be written whole. Export without WholeOnly.
-var ErrAllLayered = errors.New("all its snapshots are stored in layers")
+// ErrAllLayered: what shall be seen first, and all before it, is stored in
+// layers and shall not be written whole. Export without WholeOnly.
+var ErrAllLayered = errors.New("all its snapshots up to the one to be seen first are stored in layers")
 
 // ErrPath: a path can't be told to readers. Use another.
 var ErrPath = errors.New("readers of Iceberg tables take #, ? and % in a path for something else")
@@ -241,27 +241,25 @@ func (h *History) open(ctx context.Context, s *snapshots.Store, names map[snapsh
 	return g.Wait()
 }
 
-// leaveOutLayered keeps the whole snapshots; the newest of them stands for one
-// that was to be seen first.
+// leaveOutLayered keeps the whole snapshots; the newest of them up to the one
+// that was to be seen first stands for it.
 func (h *History) leaveOutLayered() error {
 	var whole []Item
-	for _, item := range h.Snapshots {
+	var main *snapshots.SnapshotInfo
+	for i := range h.Snapshots {
+		item := &h.Snapshots[i]
 		if len(item.Layered) > 0 {
-			h.LeftOut = append(h.LeftOut, item)
+			h.LeftOut = append(h.LeftOut, *item)
 			continue
 		}
-		whole = append(whole, item)
-	}
-	if len(whole) == 0 {
-		return fmt.Errorf("%s of %s: %w", h.Stage, h.Dataset, ErrAllLayered)
-	}
-	h.Snapshots = whole
-	main := whole[0].SnapshotInfo
-	for _, item := range whole {
+		whole = append(whole, *item)
 		if item.N <= h.Main.N {
-			main = item.SnapshotInfo
+			main = &item.SnapshotInfo
 		}
 	}
-	h.Main = main
+	if main == nil {
+		return fmt.Errorf("%s of %s: %w", h.Stage, h.Dataset, ErrAllLayered)
+	}
+	h.Snapshots, h.Main = whole, *main
 	return nil
 }
