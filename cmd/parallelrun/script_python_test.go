@@ -14,7 +14,7 @@ import (
 
 // foreign are the programs of others that scripts read our files with, as
 // Python modules.
-var foreign = []string{"duckdb", "pyiceberg", "pyarrow", "duckdb_extension_iceberg", "duckdb_extension_avro"}
+var foreign = []string{"duckdb", "pyiceberg", "pyarrow", "duckdb_extension_avro", "duckdb_extension_httpfs", "duckdb_extension_iceberg"}
 
 // python is the one of make deps, which has them.
 func python() string { return cmp.Or(os.Getenv("PARALLELRUN_PYTHON"), "python3") }

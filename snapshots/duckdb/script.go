@@ -118,8 +118,7 @@ func typeOf(t schemas.Type) string {
 func (s *Script) WriteTo(w io.Writer) (int64, error) {
 	head := "-- Tables of snapshots as views over their Parquet files, which stay the store's: read them, never write.\n"
 	if s.bucket {
-		head += "-- DuckDB reads buckets with its extension httpfs and the credentials of the environment.\n" +
-			"install httpfs;\nload httpfs;\ncreate secret if not exists parallelrun (type s3, provider credential_chain);\n"
+		head += "-- They lie in a bucket: DuckDB needs its extension httpfs and a secret of type s3 before it comes here.\n"
 	}
 	n, err := io.WriteString(w, head+s.b.String())
 	return int64(n), err

@@ -4,43 +4,31 @@ with what the tool prints.
     iceberg.py FOLDER                                 print the schema, the history and the tags
     iceberg.py FOLDER TABLE {VERSION ROWS.jsonl}...   compare; a VERSION is a tag, or main"""
 
-import glob
 import os
 import sys
 
-import duckdb
-import duckdb_extension_avro
-import duckdb_extension_iceberg
 from pyiceberg.expressions import EqualTo
 from pyiceberg.table import StaticTable
 
+from engine import connect
 from printed import expected, printed, same
 
 SECRETS, MAPS, CLEAR = {"password", "tokens", "other_sealed"}, {"labels", "other"}, b"correct horse"
 
 
 def current(folder):
-    """The metadata file that the hint names, as every reader finds it."""
+    """The table of the metadata file that the hint names, as every reader finds it."""
     with open(os.path.join(folder, "metadata", "version-hint.text"), encoding="utf-8") as f:
-        return os.path.join(folder, "metadata", "v%s.metadata.json" % f.read().strip())
-
-
-def extension(connection, module, name):
-    """Extensions come from PyPI: a test asks nobody's server."""
-    found = glob.glob(os.path.join(os.path.dirname(module.__file__), "extensions", "*", name + ".duckdb_extension"))
-    connection.execute("load '%s'" % found[0])
+        path = os.path.join(folder, "metadata", "v%s.metadata.json" % f.read().strip())
+    return StaticTable.from_metadata(path, {"s3.endpoint": os.environ.get("AWS_ENDPOINT_URL", "")})
 
 
 def by_duckdb(folder, at):
-    connection = duckdb.connect(config={"autoinstall_known_extensions": False})
-    connection.execute("set TimeZone = 'UTC'")
-    extension(connection, duckdb_extension_avro, "avro")
-    extension(connection, duckdb_extension_iceberg, "iceberg")
-    return connection.execute("select * from iceberg_scan(?%s)" % at, [folder]).to_arrow_table().to_pylist()
+    return connect().execute("select * from iceberg_scan(?%s)" % at, [folder]).to_arrow_table().to_pylist()
 
 
 def compare(folder, table, version, jsonl):
-    t = StaticTable.from_metadata(current(folder))
+    t = current(folder)
     assert t.properties["gc.enabled"] == "false"
     snapshot = t.snapshot_by_name(version)
     want = expected(jsonl, table)
@@ -69,7 +57,7 @@ def bounds(t, snapshot, want):
 
 
 def show(folder):
-    t = StaticTable.from_metadata(current(folder))
+    t = current(folder)
     print("metadata files before: %d" % len(t.metadata.metadata_log))
     for field in t.schema().fields:
         print("%d %s: %s" % (field.field_id, field.name, field.field_type))

@@ -3,16 +3,14 @@ what the tool prints: views.py SCRIPT VIEW ROWS.jsonl TABLE"""
 
 import sys
 
-import duckdb
-
+from engine import connect
 from printed import expected, printed, same
 
 SECRETS, MAPS, CLEAR = {"password", "tokens", "other_sealed"}, {"labels", "other"}, b"correct horse"
 
 
 def main(script, view, jsonl, table):
-    connection = duckdb.connect(config={"autoinstall_known_extensions": False})
-    connection.execute("set TimeZone = 'UTC'")
+    connection = connect()
     with open(script, encoding="utf-8") as f:
         connection.execute(f.read())
     rows = connection.execute("select * from " + view).to_arrow_table().to_pylist()
