@@ -108,7 +108,7 @@ func recipients(c *config.Config, id *seal.Identity) ([]seal.Recipient, error) {
 	}
 	var to []seal.Recipient
 	for _, text := range c.Keys.Recipients {
-		r, err := seal.ParseRecipient(text)
+		r, err := seal.ParseRecipient(text, nil)
 		if err != nil {
 			return nil, fmt.Errorf("%s: keys.recipients: %w", c.Path, err)
 		}

@@ -49,8 +49,10 @@ func Init(ctx context.Context, b Backend, o InitOptions) error {
 	if err := onlyKeys(ctx, b); err != nil {
 		return err
 	}
+	id := uuid.NewString()
 	if len(o.Recipients) > 0 {
-		if err := seal.Create(ctx, KeyFiles(b), o.Recipients...); err != nil {
+		var err error
+		if id, err = seal.Create(ctx, KeyFiles(b), id, o.Recipients...); err != nil {
 			return fmt.Errorf("make store in %s: %w", b.Location(), err)
 		}
 	}
@@ -58,7 +60,7 @@ func Init(ctx context.Context, b Backend, o InitOptions) error {
 	if o.Now != nil {
 		now = o.Now
 	}
-	data, err := marshal(Format{Version: formatVersion, Store: uuid.NewString(), Hash: "sha256",
+	data, err := marshal(Format{Version: formatVersion, Store: id, Hash: "sha256",
 		RowIDs: "sha256-128", Canonical: 1, Created: now().UTC().Truncate(time.Second)})
 	if err != nil {
 		return err

@@ -49,3 +49,12 @@ func (f keyFiles) List(ctx context.Context, prefix string) (names []string, err 
 	}
 	return names, nil
 }
+
+// Delete destroys a wrapped key. Only a back end that can sweep can.
+func (f keyFiles) Delete(ctx context.Context, name string) error {
+	sweeper, ok := f.b.(Sweeper)
+	if !ok {
+		return fmt.Errorf("%s: %w", f.b.Location(), ErrCantSweep)
+	}
+	return sweeper.Delete(ctx, name)
+}

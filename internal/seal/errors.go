@@ -43,6 +43,25 @@ func (e *KeyFileError) Error() string {
 
 func (e *KeyFileError) Unwrap() error { return e.Err }
 
+// ServiceError: a service that a key was wrapped with did not open it. Err says
+// why, and what to do.
+type ServiceError struct {
+	File string
+	Err  error
+}
+
+func (e *ServiceError) Error() string { return e.File + ": " + e.Err.Error() }
+
+func (e *ServiceError) Unwrap() error { return e.Err }
+
+// shut says whether an error means that a key is wrapped for others, or that
+// its service does not open it, and neither that it is damaged nor that it could
+// not be read.
+func shut(err error) bool {
+	_, refused := errors.AsType[*ServiceError](err)
+	return refused || errors.Is(err, ErrWrongIdentity)
+}
+
 // CellError names the cell whose secret could not be opened.
 type CellError struct {
 	Table, Column, Row string

@@ -7,11 +7,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
-	"maps"
 	"slices"
-	"strconv"
 	"strings"
 
 	"filippo.io/age"
@@ -25,6 +22,8 @@ type Files interface {
 	Get(ctx context.Context, name string) ([]byte, error)
 	// List returns the names that start with prefix, in byte order.
 	List(ctx context.Context, prefix string) ([]string, error)
+	// Delete takes a file away, for good. It is no error that there is none.
+	Delete(ctx context.Context, name string) error
 }
 
 // Names of key files: the long-lived key, then keys/<epoch>/<n>.json, where
@@ -46,6 +45,7 @@ type keyFile struct {
 	Version    int      `json:"version"`
 	Kind       string   `json:"kind"`
 	Epoch      uint32   `json:"epoch,omitempty"`
+	Store      string   `json:"store,omitempty"` // the store's id
 	Recipients []string `json:"recipients"`
 	// Wrapped is an age file whose plaintext is a wrappedKey in JSON.
 	Wrapped []byte `json:"wrapped"`
@@ -58,22 +58,63 @@ type wrappedKey struct {
 	Key   []byte `json:"key"`
 }
 
+// keyID is which of a store's keys: the long-lived one, or an epoch's.
+type keyID struct {
+	store string
+	epoch uint32 // zero: the long-lived key
+}
+
+func (id keyID) kind() string {
+	if id.epoch == 0 {
+		return kindMAC
+	}
+	return kindData
+}
+
+// dir is where the key's files lie.
+func (id keyID) dir() string {
+	if id.epoch == 0 {
+		return macPrefix
+	}
+	return fmt.Sprintf("%s%d/", keysPrefix, id.epoch)
+}
+
+func (id keyID) file(n int) string { return fmt.Sprintf("%s%d.json", id.dir(), n) }
+
+// about is what services are told of the key.
+func (id keyID) about() map[string]string {
+	key := kindMAC
+	if id.epoch > 0 {
+		key = fmt.Sprintf("epoch-%d", id.epoch)
+	}
+	return map[string]string{aboutStore: id.store, aboutKey: key}
+}
+
 // Create makes a store's keys: the long-lived key and the data key of epoch 1,
 // wrapped for the recipients. It may be called again after a crash; keys that
-// are there stay, if they were wrapped for the same recipients.
-func Create(ctx context.Context, f Files, recipients ...Recipient) error {
+// are there stay, if they were wrapped for the same recipients. It returns the
+// store's id: the one given, or that which an earlier call was given.
+func Create(ctx context.Context, f Files, store string, recipients ...Recipient) (string, error) {
 	if len(recipients) == 0 {
-		return ErrNoKey
+		return "", ErrNoKey
 	}
-	if err := createKey(ctx, f, macPrefix+"1.json", kindMAC, 0, recipients); err != nil {
-		return err
+	long := keyID{store: store}
+	if err := createKey(ctx, f, long, recipients); err != nil {
+		return "", err
 	}
-	return createKey(ctx, f, epochFile(1, 1), kindData, 1, recipients)
+	there, err := readKeyFile(ctx, f, long.file(1))
+	if err != nil {
+		return "", err
+	}
+	if there.Store != "" {
+		store = there.Store
+	}
+	return store, createKey(ctx, f, keyID{store, 1}, recipients)
 }
 
 // NewEpoch makes the data key of the next epoch and returns its number. What
 // is sealed already stays readable as long as its own epoch's key is kept.
-func NewEpoch(ctx context.Context, f Files, recipients ...Recipient) (uint32, error) {
+func NewEpoch(ctx context.Context, f Files, store string, recipients ...Recipient) (uint32, error) {
 	if len(recipients) == 0 {
 		return 0, ErrNoKey
 	}
@@ -85,13 +126,14 @@ func NewEpoch(ctx context.Context, f Files, recipients ...Recipient) (uint32, er
 	for e := range names {
 		next = max(next, e+1)
 	}
-	return next, createKey(ctx, f, epochFile(next, 1), kindData, next, recipients)
+	return next, createKey(ctx, f, keyID{store, next}, recipients)
 }
 
-func epochFile(epoch uint32, n int) string { return fmt.Sprintf("%s%d/%d.json", keysPrefix, epoch, n) }
-
-func createKey(ctx context.Context, f Files, name, kind string, epoch uint32, to []Recipient) error {
-	data, err := newKeyFile(kind, epoch, to)
+func createKey(ctx context.Context, f Files, id keyID, to []Recipient) error {
+	name := id.file(1)
+	key := make([]byte, keyBytes)
+	rand.Read(key) // never fails
+	data, err := newKeyFile(ctx, id, key, to)
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
@@ -123,25 +165,27 @@ func texts(list []Recipient) []string {
 	return out
 }
 
-func newKeyFile(kind string, epoch uint32, to []Recipient) ([]byte, error) {
-	key := make([]byte, keyBytes)
-	rand.Read(key) // never fails
-	plain, err := json.Marshal(wrappedKey{Kind: kind, Epoch: epoch, Key: key})
+func newKeyFile(ctx context.Context, id keyID, key []byte, to []Recipient) ([]byte, error) {
+	plain, err := json.Marshal(wrappedKey{Kind: id.kind(), Epoch: id.epoch, Key: key})
 	if err != nil {
 		return nil, err
 	}
-	wrapped, err := wrap(plain, to)
+	wrapped, err := wrap(ctx, plain, id.about(), to)
 	if err != nil {
 		return nil, err
 	}
-	data, err := json.MarshalIndent(keyFile{Version: keyFileVersion, Kind: kind, Epoch: epoch, Recipients: texts(to), Wrapped: wrapped}, "", "  ")
+	data, err := json.MarshalIndent(keyFile{Version: keyFileVersion, Kind: id.kind(), Epoch: id.epoch, Store: id.store, Recipients: texts(to), Wrapped: wrapped}, "", "  ")
 	return append(data, '\n'), err
 }
 
-func wrap(plain []byte, to []Recipient) ([]byte, error) {
+func wrap(ctx context.Context, plain []byte, about map[string]string, to []Recipient) ([]byte, error) {
 	var list []age.Recipient
 	for _, r := range to {
-		list = append(list, r.age)
+		if r.service != nil {
+			list = append(list, &serviceRecipient{ctx, r.scheme, r.key, r.service, about})
+		} else {
+			list = append(list, r.age)
+		}
 	}
 	var out bytes.Buffer
 	w, err := age.Encrypt(&out, list...)
@@ -155,136 +199,4 @@ func wrap(plain []byte, to []Recipient) ([]byte, error) {
 		return nil, fmt.Errorf("wrap key: %w", err)
 	}
 	return out.Bytes(), nil
-}
-
-// Unlock opens a store's keys. ErrNoKey means that the store has none (it was
-// made without a key); ErrWrongIdentity and ErrDamagedKey come with the file.
-// An older epoch that this identity does not open is left out; the newest one,
-// which new secrets are sealed with, must open.
-func Unlock(ctx context.Context, f Files, id *Identity) (*Keyring, error) {
-	if id == nil {
-		return nil, ErrNoKey
-	}
-	macs, err := f.List(ctx, macPrefix)
-	if err != nil {
-		return nil, fmt.Errorf("list keys: %w", err)
-	}
-	if len(macs) == 0 {
-		return nil, fmt.Errorf("the store holds no keys: %w", ErrNoKey)
-	}
-	long, err := unwrapAny(ctx, f, macs, kindMAC, 0, id)
-	if err != nil {
-		return nil, err
-	}
-	k := newKeyring(long)
-	if err := k.unlockEpochs(ctx, f, id); err != nil {
-		return nil, err
-	}
-	return k, nil
-}
-
-func (k *Keyring) unlockEpochs(ctx context.Context, f Files, id *Identity) error {
-	files, err := epochFiles(ctx, f)
-	if err != nil {
-		return err
-	}
-	var newest uint32
-	for e := range files {
-		newest = max(newest, e)
-	}
-	if newest == 0 {
-		return fmt.Errorf("the store has a long-lived key and no data key: %w", ErrNoKey)
-	}
-	for e, names := range files {
-		key, err := unwrapAny(ctx, f, names, kindData, e, id)
-		if errors.Is(err, ErrWrongIdentity) && e != newest {
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		if err := k.add(e, key); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// Epochs lists the epochs whose wrapped keys are there, ascending.
-func Epochs(ctx context.Context, f Files) ([]uint32, error) {
-	files, err := epochFiles(ctx, f)
-	return slices.Sorted(maps.Keys(files)), err
-}
-
-// epochFiles lists the key files by epoch.
-func epochFiles(ctx context.Context, f Files) (map[uint32][]string, error) {
-	names, err := f.List(ctx, keysPrefix)
-	if err != nil {
-		return nil, fmt.Errorf("list keys: %w", err)
-	}
-	out := map[uint32][]string{}
-	for _, name := range names {
-		dir, _, _ := strings.Cut(strings.TrimPrefix(name, keysPrefix), "/")
-		e, err := strconv.ParseUint(dir, 10, 32)
-		if err == nil && e > 0 {
-			out[uint32(e)] = append(out[uint32(e)], name)
-		}
-	}
-	return out, nil
-}
-
-// unwrapAny opens the first of the files, which hold one key, that the
-// identity opens.
-func unwrapAny(ctx context.Context, f Files, names []string, kind string, epoch uint32, id *Identity) ([]byte, error) {
-	var last error
-	for _, name := range names {
-		key, err := unwrap(ctx, f, name, kind, epoch, id)
-		if err == nil {
-			return key, nil
-		}
-		if last == nil || !errors.Is(err, ErrWrongIdentity) {
-			last = err // damage is worse news than another's key
-		}
-	}
-	return nil, last
-}
-
-func unwrap(ctx context.Context, f Files, name, kind string, epoch uint32, id *Identity) ([]byte, error) {
-	file, err := readKeyFile(ctx, f, name)
-	if err != nil {
-		return nil, err
-	}
-	damaged := &KeyFileError{File: name, Err: ErrDamagedKey, Hint: "restore this file from a backup of the store"}
-	r, err := age.Decrypt(bytes.NewReader(file.Wrapped), id.ids...)
-	var none *age.NoIdentityMatchError
-	if errors.As(err, &none) {
-		return nil, &KeyFileError{File: name, Err: ErrWrongIdentity, Hint: "wrapped for " + strings.Join(file.Recipients, ", ") + ": use the key file with this public key"}
-	}
-	if err != nil {
-		return nil, damaged
-	}
-	plain, err := io.ReadAll(r)
-	if err != nil {
-		return nil, damaged
-	}
-	var key wrappedKey
-	if json.Unmarshal(plain, &key) != nil || key.Kind != kind || key.Epoch != epoch || len(key.Key) != keyBytes {
-		return nil, damaged
-	}
-	return key.Key, nil
-}
-
-func readKeyFile(ctx context.Context, f Files, name string) (keyFile, error) {
-	data, err := f.Get(ctx, name)
-	if err != nil {
-		return keyFile{}, fmt.Errorf("read key file %s: %w", name, err)
-	}
-	var file keyFile
-	if err := json.Unmarshal(data, &file); err != nil {
-		return keyFile{}, &KeyFileError{File: name, Err: ErrDamagedKey, Hint: "restore this file from a backup of the store"}
-	}
-	if file.Version != keyFileVersion {
-		return keyFile{}, &KeyFileError{File: name, Err: ErrDamagedKey, Hint: fmt.Sprintf("version %d, known is %d: a newer parallelrun may have written it", file.Version, keyFileVersion)}
-	}
-	return file, nil
 }

@@ -12,11 +12,21 @@ import (
 	"filippo.io/age"
 )
 
-// Identity is the private half that opens a store's keys, from an age identity
-// file with one or more identities. It never prints itself.
+// Identity is what opens a store's keys: the private halves of an age identity
+// file, services, or both; any of them is enough. It never prints itself.
 type Identity struct {
 	ids        []age.Identity
 	recipients []Recipient
+	services   Services
+}
+
+// With adds services, also to no identity at all (nil).
+func (id *Identity) With(services Services) *Identity {
+	out := Identity{services: services}
+	if id != nil {
+		out.ids, out.recipients = id.ids, id.recipients
+	}
+	return &out
 }
 
 // String keeps the identity out of logs.
@@ -25,25 +35,34 @@ func (*Identity) String() string { return "(identity)" }
 // GoString keeps the identity out of %#v.
 func (*Identity) GoString() string { return "(identity)" }
 
-// Recipients are the public halves, for Create.
+// Recipients are the public halves of its age identities, for Create.
 func (id *Identity) Recipients() []Recipient { return id.recipients }
 
-// Recipient is a public half (age1...), which keys are wrapped for.
+// Recipient is who keys are wrapped for: a public half (age1...), or a key of a
+// service (aws-kms:KEY).
 type Recipient struct {
 	text string
-	age  age.Recipient
+	age  age.Recipient // nil for a service's
+
+	scheme, key string
+	service     Service
 }
 
-// String is the public key in age's own form.
+// String is the public key in age's own form, or service and key.
 func (r Recipient) String() string { return r.text }
 
-// ParseRecipient reads the form that String writes.
-func ParseRecipient(s string) (Recipient, error) {
+// ParseRecipient reads the form that String writes. A recipient of a service
+// needs that service.
+func ParseRecipient(s string, in Services) (Recipient, error) {
+	s = strings.TrimSpace(s)
+	if r, ok, err := parseServiceRecipient(s, in); ok {
+		return r, err
+	}
 	list, err := age.ParseRecipients(strings.NewReader(s))
 	if err != nil || len(list) != 1 {
-		return Recipient{}, fmt.Errorf("recipient %q: want one age public key (age1...)", s)
+		return Recipient{}, fmt.Errorf("recipient %q: want one age public key (age1...), or aws-kms: and the ARN or alias of a key", s)
 	}
-	return Recipient{text: strings.TrimSpace(s), age: list[0]}, nil
+	return Recipient{text: s, age: list[0]}, nil
 }
 
 // NewIdentity makes a key pair and writes its private half to an age identity

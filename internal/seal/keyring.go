@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"slices"
+	"sync"
 
 	"golang.org/x/crypto/chacha20poly1305"
 
@@ -29,8 +30,14 @@ const keyBytes = 32
 type Keyring struct {
 	mac     []byte // MACs of cells
 	derive  []byte // Derive
-	epochs  map[uint32]*dataKey
 	current uint32
+	epochs  sync.Map // uint32 → *dataKey, or the error that locks it
+
+	// later fetches the key of an epoch that came after the keyring was
+	// unlocked: another process may rotate and re-seal beside this one. Nil
+	// without an error: there is none.
+	later func(epoch uint32) ([]byte, error)
+	fetch sync.Mutex
 }
 
 // dataKey is the key of one epoch, with the key its nonces come from.
@@ -43,7 +50,6 @@ func newKeyring(long []byte) *Keyring {
 	return &Keyring{
 		mac:    subkey(long, "cell mac 1"),
 		derive: subkey(long, "derive 1"),
-		epochs: map[uint32]*dataKey{},
 	}
 }
 
@@ -52,15 +58,58 @@ func (k *Keyring) add(epoch uint32, key []byte) error {
 	if err != nil {
 		return err
 	}
-	k.epochs[epoch] = &dataKey{aead: aead, nonce: subkey(key, "nonce 1")}
-	k.current = max(k.current, epoch)
+	k.epochs.Store(epoch, &dataKey{aead: aead, nonce: subkey(key, "nonce 1")})
+	return nil
+}
+
+// lock notes why an epoch can't be opened.
+func (k *Keyring) lock(epoch uint32, why error) { k.epochs.Store(epoch, why) }
+
+// key is an epoch's.
+func (k *Keyring) key(epoch uint32) (*dataKey, error) {
+	v, ok := k.epochs.Load(epoch)
+	if !ok {
+		if err := k.fetchLater(epoch); err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrEpochMissing, err)
+		}
+		v, _ = k.epochs.Load(epoch)
+	}
+	switch v := v.(type) {
+	case *dataKey:
+		return v, nil
+	case error:
+		return nil, fmt.Errorf("%w: %w", ErrEpochMissing, v)
+	}
+	return nil, ErrEpochMissing
+}
+
+// fetchLater asks for the key of an epoch that is not known, once; again only
+// where the answer may be another the next time.
+func (k *Keyring) fetchLater(epoch uint32) error {
+	k.fetch.Lock()
+	defer k.fetch.Unlock()
+	if _, ok := k.epochs.Load(epoch); ok || k.later == nil {
+		return nil
+	}
+	key, err := k.later(epoch)
+	switch {
+	case err != nil && shut(err):
+		k.lock(epoch, err)
+	case err != nil:
+		return err
+	case key == nil:
+		k.epochs.Store(epoch, nil)
+	default:
+		return k.add(epoch, key)
+	}
 	return nil
 }
 
 // subkey gives every use of a key a key of its own.
 func subkey(key []byte, use string) []byte { return sum(key, "parallelrun "+use) }
 
-// Epoch is the key epoch that Seal uses, the highest there is.
+// Epoch is the key epoch that Seal uses, the highest there was when the keyring
+// was unlocked.
 func (k *Keyring) Epoch() uint32 {
 	if k == nil {
 		return 0
@@ -74,8 +123,10 @@ func (k *Keyring) Epochs() []uint32 {
 		return nil
 	}
 	var all []uint32
-	for e := range k.epochs {
-		all = append(all, e)
+	for e, key := range k.epochs.Range {
+		if _, opens := key.(*dataKey); opens {
+			all = append(all, e.(uint32))
+		}
 	}
 	slices.Sort(all)
 	return all
@@ -89,7 +140,10 @@ func (k *Keyring) Seal(table string, row schemas.RowID, column string, plaintext
 	if k == nil {
 		return schemas.Sealed{}, ErrNoKey
 	}
-	d := k.epochs[k.current]
+	d, err := k.key(k.current)
+	if err != nil {
+		return schemas.Sealed{}, err
+	}
 	box := make([]byte, headerBytes, minBox+len(plaintext))
 	box[0] = boxVersion
 	binary.BigEndian.PutUint32(box[1:], k.current)
@@ -113,9 +167,9 @@ func (k *Keyring) Open(table string, row schemas.RowID, column string, s schemas
 	fail := func(err error) ([]byte, error) {
 		return nil, &CellError{Table: table, Column: column, Row: row.String(), Epoch: epoch, Err: err}
 	}
-	d := k.epochs[epoch]
-	if d == nil {
-		return fail(ErrEpochMissing)
+	d, err := k.key(epoch)
+	if err != nil {
+		return fail(err)
 	}
 	nonce, body := s.Box[headerBytes:headerBytes+nonceBytes], s.Box[headerBytes+nonceBytes:]
 	plaintext, err := d.aead.Open(nil, nonce, body, associated(s.Box[:headerBytes], row, column))
@@ -127,6 +181,17 @@ func (k *Keyring) Open(table string, row schemas.RowID, column string, s schemas
 		return fail(ErrOpen)
 	}
 	return plaintext, nil
+}
+
+// Reseal opens a box and seals its secret in the current epoch. The MAC stays,
+// so that the row's digest does.
+func (k *Keyring) Reseal(table string, row schemas.RowID, column string, s schemas.Sealed) (schemas.Sealed, error) {
+	plaintext, err := k.Open(table, row, column, s)
+	if err != nil {
+		return schemas.Sealed{}, err
+	}
+	defer clear(plaintext)
+	return k.Seal(table, row, column, plaintext)
 }
 
 // BoxEpoch tells which key epoch a box needs.

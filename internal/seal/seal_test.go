@@ -57,6 +57,16 @@ func (f *memFiles) List(_ context.Context, prefix string) (names []string, err e
 	return names, nil
 }
 
+func (f *memFiles) Delete(_ context.Context, name string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.m, name)
+	return nil
+}
+
+// testStore is the id of the store that keys are of.
+const testStore = "5f0c8a0e-0d4c-4a7e-9f55-0d6a6b1f9d11"
+
 func newIdentity(t testing.TB) *Identity {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "key.txt")
@@ -73,7 +83,7 @@ func newIdentity(t testing.TB) *Identity {
 func newRing(t testing.TB) (*Keyring, *memFiles, *Identity) {
 	t.Helper()
 	f, id := &memFiles{}, newIdentity(t)
-	if err := Create(t.Context(), f, id.Recipients()...); err != nil {
+	if _, err := Create(t.Context(), f, testStore, id.Recipients()...); err != nil {
 		t.Fatal(err)
 	}
 	k, err := Unlock(t.Context(), f, id)
@@ -149,7 +159,7 @@ func TestSealIsBoundToItsCell(t *testing.T) {
 func TestEpochs(t *testing.T) {
 	k1, f, id := newRing(t)
 	s1, _ := k1.Seal("users", row, "secret", []byte("pw"))
-	e, err := NewEpoch(t.Context(), f, id.Recipients()...)
+	e, err := NewEpoch(t.Context(), f, testStore, id.Recipients()...)
 	if err != nil || e != 2 {
 		t.Fatalf("epoch %d, %v", e, err)
 	}
@@ -178,7 +188,7 @@ func TestEpochs(t *testing.T) {
 		t.Errorf("destroyed epoch: got %v", err)
 	}
 	// Another's older epoch does not bar the way; another's newest does.
-	if _, err := NewEpoch(t.Context(), f, newIdentity(t).Recipients()...); err != nil {
+	if _, err := NewEpoch(t.Context(), f, testStore, newIdentity(t).Recipients()...); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := Unlock(t.Context(), f, id); !errors.Is(err, ErrWrongIdentity) || !strings.Contains(err.Error(), "keys/3/1.json") {
@@ -189,10 +199,10 @@ func TestEpochs(t *testing.T) {
 func TestCreateAgain(t *testing.T) {
 	_, f, id := newRing(t)
 	before := fmt.Sprint(f.m)
-	if err := Create(t.Context(), f, id.Recipients()...); err != nil || fmt.Sprint(f.m) != before {
+	if _, err := Create(t.Context(), f, testStore, id.Recipients()...); err != nil || fmt.Sprint(f.m) != before {
 		t.Errorf("second Create: %v, changed: %v", err, fmt.Sprint(f.m) != before)
 	}
-	err := Create(t.Context(), f, newIdentity(t).Recipients()...)
+	_, err := Create(t.Context(), f, testStore, newIdentity(t).Recipients()...)
 	if !errors.Is(err, ErrIdentityExists) {
 		t.Errorf("other recipients: got %v", err)
 	}
@@ -201,7 +211,7 @@ func TestCreateAgain(t *testing.T) {
 	if _, err := Unlock(t.Context(), f, id); !errors.Is(err, ErrNoKey) {
 		t.Errorf("half-made keys: got %v", err)
 	}
-	if err := Create(t.Context(), f, id.Recipients()...); err != nil {
+	if _, err := Create(t.Context(), f, testStore, id.Recipients()...); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := Unlock(t.Context(), f, id); err != nil {
@@ -274,7 +284,7 @@ func TestNewIdentity(t *testing.T) {
 	if after, _ := os.ReadFile(path); !bytes.Equal(before, after) {
 		t.Error("the key file was overwritten")
 	}
-	if again, err := ParseRecipient(r.String()); err != nil || again.String() != r.String() {
+	if again, err := ParseRecipient(r.String(), nil); err != nil || again.String() != r.String() {
 		t.Errorf("recipient does not survive printing: %v", err)
 	}
 	if _, err := LoadIdentity(path + "x"); !errors.Is(err, ErrNoKey) {
