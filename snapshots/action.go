@@ -11,7 +11,7 @@ import (
 
 // Action is one thing that a log entry does: a SnapshotAction, RefAction,
 // LeaseAction, NamespaceAction, CheckpointAction, WaveAction, ManifestAction,
-// DropAction, GarbageAction, or an UnknownAction that a newer program wrote.
+// DropAction, GarbageAction, EndEpochAction, or an UnknownAction that a newer program wrote.
 type Action interface {
 	// kind and version stand in the log.
 	kind() string
@@ -261,6 +261,8 @@ func decodeAction(raw json.RawMessage) (Action, error) {
 		return decodeAs[DropAction](raw, unknown)
 	case kindGarbage:
 		return decodeAs[GarbageAction](raw, unknown)
+	case kindEndEpoch:
+		return decodeAs[EndEpochAction](raw, unknown)
 	}
 	return unknown, nil
 }

@@ -31,7 +31,8 @@ type Change struct {
 // stops it; once an attempt has begun, Commit finds out how it ended.
 //
 // What the change makes known is all there when it is committed: what garbage
-// collection gave up meanwhile gets a new name first (see secure).
+// collection gave up meanwhile gets a new name first (see secure), and what is
+// sealed in a key epoch that was ended meanwhile is refused (*EpochEndedError).
 func (s *Store) Commit(ctx context.Context, c Change) (uint64, error) {
 	if len(c.Actions) == 0 {
 		return 0, errors.New("commit without actions")
@@ -47,6 +48,9 @@ func (s *Store) Commit(ctx context.Context, c Change) (uint64, error) {
 			return 0, &CorruptError{Object: logKey(lost), What: "can be read and is not listed", Advice: "the back end does not list what it holds: a store can't lie there"}
 		}
 		if err := c.allowed(st); err != nil {
+			return 0, fmt.Errorf("commit %q: %w", c.Reason, err)
+		}
+		if err := s.sealedAlive(ctx, st, c.Actions); err != nil {
 			return 0, fmt.Errorf("commit %q: %w", c.Reason, err)
 		}
 		if err := s.secure(ctx, st, c.Actions); err != nil {

@@ -42,7 +42,7 @@ func (a ManifestAction) check(st *State) error {
 	return nil
 }
 
-func (a ManifestAction) apply(st *State, e *Entry) { st.hold(a.Digest, a.Manifest, "compacted", e) }
+func (a ManifestAction) apply(st *State, e *Entry) { st.hold(a.Digest, a.Manifest, "rewritten", e) }
 
 // Layered lists the tables that are stored as changes upon others.
 func (sn *Snapshot) Layered() []parts.Table {

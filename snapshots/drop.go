@@ -134,7 +134,7 @@ func (a DropAction) apply(st *State, e *Entry) {
 // Former is what a manifest was that holds no snapshot any more.
 type Former struct {
 	Snapshot Digest
-	Why      string // "dropped", "compacted", "committed anew"
+	Why      string // "dropped", "rewritten" (compacted, or sealed anew), "committed anew"
 	N        uint64 // log entry
 	Time     time.Time
 }

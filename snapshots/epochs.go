@@ -3,9 +3,11 @@ package snapshots
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/parallelrun/parallelrun/internal/seal"
+	"github.com/parallelrun/parallelrun/snapshots/parts"
 )
 
 // EpochState says whether secrets sealed in a key epoch can be opened.
@@ -54,15 +56,46 @@ func (s *Store) EpochStates(ctx context.Context, epochs []uint32, ring *seal.Key
 	return out, nil
 }
 
+// EpochsOf lists the key epochs that the secrets of a checkpoint's snapshots
+// need as they are held now, ascending: re-sealing changes that. Where parts do
+// not say, those count that the store held when the checkpoint was taken.
+func (s *Store) EpochsOf(ctx context.Context, c CheckpointInfo) ([]uint32, error) {
+	st, err := s.State(ctx)
+	if err != nil {
+		return nil, err
+	}
+	scan, needs := s.newEpochScan(nil), map[uint32]bool{}
+	for _, role := range c.Pinned() {
+		sealed, err := scan.manifest(ctx, st.Snapshots[c.Pin(role)].Manifest)
+		if err != nil {
+			return nil, err
+		}
+		for e := range sealed {
+			needs[e] = true
+		}
+	}
+	if needs[parts.EpochUnsaid] {
+		delete(needs, parts.EpochUnsaid)
+		for _, e := range c.Epochs {
+			needs[e] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(needs)), nil
+}
+
 // Openable says whether all secrets that the checkpoint pins can be opened with
 // a keyring; else the error is a *EpochGoneError, or seal.ErrNoKey without one.
 func (c CheckpointInfo) Openable(ctx context.Context, s *Store, ring *seal.Keyring) error {
-	states, err := s.EpochStates(ctx, c.Epochs, ring)
+	epochs, err := s.EpochsOf(ctx, c)
+	if err != nil {
+		return err
+	}
+	states, err := s.EpochStates(ctx, epochs, ring)
 	if err != nil {
 		return err
 	}
 	for _, worst := range []EpochState{EpochGone, EpochLocked, EpochUntried} {
-		for _, e := range c.Epochs {
+		for _, e := range epochs {
 			switch {
 			case states[e] != worst:
 			case worst == EpochUntried:

@@ -28,6 +28,8 @@ type State struct {
 	DroppedRuns map[string]DropInfo
 	// Former are manifests that held a snapshot once, by their SHA-256.
 	Former map[Digest]Former
+	// Ended are the key epochs that nothing may be sealed in any more.
+	Ended map[uint32]EndedEpoch
 	// marks say which names were given up.
 	marks marks
 
@@ -103,6 +105,7 @@ func (st *State) clone() State {
 	c.Dropped = cloneMap(st.Dropped)
 	c.DroppedRuns = cloneMap(st.DroppedRuns)
 	c.Former = cloneMap(st.Former)
+	c.Ended = cloneMap(st.Ended)
 	c.marks = st.marks.shared()
 	c.History = slices.Clip(st.History)
 	c.Unknown = slices.Clip(st.Unknown)

@@ -36,35 +36,45 @@ type partEncoder struct {
 	epochs  map[uint32]bool // nil: not to be told, or not known
 }
 
-// encodePart makes a part of the rows under a prefix; it is stored by store, and
-// its spool to be closed.
-func (w *TableWriter) encodePart(ctx context.Context, c cut) (_ *partEncoder, err error) {
+// newPartEncoder returns an encoder without an index; its spool is the caller's
+// to close, and release to be called before it waits to be stored.
+func newPartEncoder(w *TableWriter) (_ *partEncoder, err error) {
 	e := &partEncoder{w: w, out: newSpool(w.o.TempDir), dec: schemas.NewDecoder(&w.t), large: map[[32]byte]int64{}}
 	if hasSecrets(w.t.Columns) {
 		e.epochs = map[uint32]bool{}
 	}
-	change := w.upon.opened() != nil
-	if change {
-		e.index = newListWriter(changeMagic, changeEntry, c.rows)
-	} else {
-		e.index = newListWriter(indexMagic, indexEntry, c.rows)
+	if e.pq, err = newParquetWriter(&w.t, e.out); err != nil {
+		return nil, errors.Join(err, e.out.Close())
+	}
+	e.batch = array.NewRecordBuilder(memory.DefaultAllocator, storedSchema(&w.t))
+	return e, nil
+}
+
+// release frees what a part that waits to be stored needs no more: it holds its
+// bytes alone.
+func (e *partEncoder) release() {
+	e.batch.Release()
+	e.batch, e.pq, e.dec = nil, nil, nil
+}
+
+// encodePart makes a part of the rows under a prefix; it is stored by store, and
+// its spool to be closed.
+func (w *TableWriter) encodePart(ctx context.Context, c cut) (_ *partEncoder, err error) {
+	e, err := newPartEncoder(w)
+	if err != nil {
+		return nil, err
 	}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, e.out.Close())
 		}
 	}()
-	if e.pq, err = newParquetWriter(&w.t, e.out); err != nil {
-		return nil, err
-	}
-	e.batch = array.NewRecordBuilder(memory.DefaultAllocator, storedSchema(&w.t))
-	defer func() { // while the part waits to be stored, it holds its bytes alone
-		e.batch.Release()
-		e.batch, e.pq, e.dec = nil, nil, nil
-	}()
+	defer e.release()
 	read := e.readRows
-	if change {
-		read = e.readChanges
+	if w.upon.opened() != nil {
+		e.index, read = newListWriter(changeMagic, changeEntry, c.rows), e.readChanges
+	} else {
+		e.index = newListWriter(indexMagic, indexEntry, c.rows)
 	}
 	if err := read(ctx, c); err != nil {
 		return nil, fmt.Errorf("table %s, part %q: %w", w.t.Name, c.prefix, err)
@@ -205,20 +215,36 @@ func (e *partEncoder) flush() error {
 	return e.pq.Write(rec)
 }
 
+// sealedIn are the key epochs of the part's boxes, ascending; nil where they are
+// not to be told, or not known.
+func (e *partEncoder) sealedIn() []uint32 {
+	if e.epochs == nil {
+		return nil
+	}
+	epochs := slices.AppendSeq([]uint32{}, maps.Keys(e.epochs))
+	slices.Sort(epochs)
+	return epochs
+}
+
+// put stores the part's file.
+func (e *partEncoder) put(ctx context.Context) (Object, error) {
+	want := e.out.object()
+	got, err := e.w.o.Put(ctx, e.out.body())
+	if err != nil {
+		return Object{}, err
+	}
+	if got != want {
+		return Object{}, &Corruption{Object: want.Name(), Table: e.w.t.Name, Detail: "the bytes of a part changed between writing and storing it",
+			Advice: "check the memory and disk of this machine, then run again"}
+	}
+	return got, nil
+}
+
 // store puts the part, its index and its list of large objects.
 func (e *partEncoder) store(ctx context.Context) (p Part, err error) {
-	p.Rows, p.Deleted = e.stored, e.deleted
-	if e.epochs != nil {
-		p.Epochs = slices.AppendSeq([]uint32{}, maps.Keys(e.epochs))
-		slices.Sort(p.Epochs)
-	}
-	want := e.out.object()
-	if p.Object, err = e.w.o.Put(ctx, e.out.body()); err != nil {
+	p.Rows, p.Deleted, p.Epochs = e.stored, e.deleted, e.sealedIn()
+	if p.Object, err = e.put(ctx); err != nil {
 		return Part{}, err
-	}
-	if p.Object != want {
-		return Part{}, &Corruption{Object: want.Name(), Table: e.w.t.Name, Detail: "the bytes of a part changed between writing and storing it",
-			Advice: "check the memory and disk of this machine, then run again"}
 	}
 	if p.Index, err = e.w.o.Put(ctx, bytes.NewReader(e.index.finish())); err != nil {
 		return Part{}, err
