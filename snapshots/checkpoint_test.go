@@ -301,7 +301,7 @@ func TestCheckpointOpenable(t *testing.T) {
 	stranger := testIdentity(t)
 	// Epoch 2 is wrapped for the stranger, epoch 3 for us again.
 	for _, to := range []*seal.Identity{stranger, id} {
-		if _, err := seal.NewEpoch(t.Context(), snapshots.KeyFiles(m), s.ID(), to.Recipients()...); err != nil {
+		if _, err := seal.NewEpoch(t.Context(), snapshots.KeyFiles(m), s.ID(), nil, to.Recipients()...); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -203,7 +203,7 @@ func runEpoch(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	id, err := seal.ParseIdentity([]byte(ts.ReadFile(args[1])))
 	ts.Check(err)
-	_, err = seal.NewEpoch(context.Background(), snapshots.KeyFiles(b), "", id.Recipients()...)
+	_, err = seal.NewEpoch(context.Background(), snapshots.KeyFiles(b), "", nil, id.Recipients()...)
 	ts.Check(err)
 }
 

@@ -99,7 +99,7 @@ func Create(ctx context.Context, f Files, store string, recipients ...Recipient)
 		return "", ErrNoKey
 	}
 	long := keyID{store: store}
-	if err := createKey(ctx, f, long, recipients); err != nil {
+	if err := createKey(ctx, f, long, nil, recipients); err != nil {
 		return "", err
 	}
 	there, err := readKeyFile(ctx, f, long.file(1))
@@ -109,12 +109,14 @@ func Create(ctx context.Context, f Files, store string, recipients ...Recipient)
 	if there.Store != "" {
 		store = there.Store
 	}
-	return store, createKey(ctx, f, keyID{store, 1}, recipients)
+	return store, createKey(ctx, f, keyID{store, 1}, nil, recipients)
 }
 
 // NewEpoch makes the data key of the next epoch and returns its number. What
-// is sealed already stays readable as long as its own epoch's key is kept.
-func NewEpoch(ctx context.Context, f Files, store string, recipients ...Recipient) (uint32, error) {
+// is sealed already stays readable as long as its own epoch's key is kept. The
+// identity has to open it, so that nobody locks himself out; nil: whoever makes
+// the epoch need not.
+func NewEpoch(ctx context.Context, f Files, store string, id *Identity, recipients ...Recipient) (uint32, error) {
 	if len(recipients) == 0 {
 		return 0, ErrNoKey
 	}
@@ -126,14 +128,14 @@ func NewEpoch(ctx context.Context, f Files, store string, recipients ...Recipien
 	for e := range names {
 		next = max(next, e+1)
 	}
-	return next, createKey(ctx, f, keyID{store, next}, recipients)
+	return next, createKey(ctx, f, keyID{store, next}, id, recipients)
 }
 
-func createKey(ctx context.Context, f Files, id keyID, to []Recipient) error {
-	name := id.file(1)
+func createKey(ctx context.Context, f Files, is keyID, id *Identity, to []Recipient) error {
+	name := is.file(1)
 	key := make([]byte, keyBytes)
 	rand.Read(key) // never fails
-	data, err := newKeyFile(ctx, id, key, to)
+	data, err := newKeyFile(ctx, is, key, id, to)
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
@@ -165,16 +167,22 @@ func texts(list []Recipient) []string {
 	return out
 }
 
-func newKeyFile(ctx context.Context, id keyID, key []byte, to []Recipient) ([]byte, error) {
-	plain, err := json.Marshal(wrappedKey{Kind: id.kind(), Epoch: id.epoch, Key: key})
+// newKeyFile wraps a key. An identity that is given has to open it.
+func newKeyFile(ctx context.Context, is keyID, key []byte, id *Identity, to []Recipient) ([]byte, error) {
+	plain, err := json.Marshal(wrappedKey{Kind: is.kind(), Epoch: is.epoch, Key: key})
 	if err != nil {
 		return nil, err
 	}
-	wrapped, err := wrap(ctx, plain, id.about(), to)
-	if err != nil {
+	file := keyFile{Version: keyFileVersion, Kind: is.kind(), Epoch: is.epoch, Store: is.store, Recipients: texts(to)}
+	if file.Wrapped, err = wrap(ctx, plain, is.about(), to); err != nil {
 		return nil, err
 	}
-	data, err := json.MarshalIndent(keyFile{Version: keyFileVersion, Kind: id.kind(), Epoch: id.epoch, Store: id.store, Recipients: texts(to), Wrapped: wrapped}, "", "  ")
+	if id != nil {
+		if _, err := file.open(ctx, is.dir(), is.epoch, id); err != nil {
+			return nil, fmt.Errorf("%w: nothing was written, for nobody may lock himself out: name your own key among the recipients", err)
+		}
+	}
+	data, err := json.MarshalIndent(file, "", "  ")
 	return append(data, '\n'), err
 }
 

@@ -159,7 +159,7 @@ func TestSealIsBoundToItsCell(t *testing.T) {
 func TestEpochs(t *testing.T) {
 	k1, f, id := newRing(t)
 	s1, _ := k1.Seal("users", row, "secret", []byte("pw"))
-	e, err := NewEpoch(t.Context(), f, testStore, id.Recipients()...)
+	e, err := NewEpoch(t.Context(), f, testStore, nil, id.Recipients()...)
 	if err != nil || e != 2 {
 		t.Fatalf("epoch %d, %v", e, err)
 	}
@@ -188,7 +188,7 @@ func TestEpochs(t *testing.T) {
 		t.Errorf("destroyed epoch: got %v", err)
 	}
 	// Another's older epoch does not bar the way; another's newest does.
-	if _, err := NewEpoch(t.Context(), f, testStore, newIdentity(t).Recipients()...); err != nil {
+	if _, err := NewEpoch(t.Context(), f, testStore, nil, newIdentity(t).Recipients()...); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := Unlock(t.Context(), f, id); !errors.Is(err, ErrWrongIdentity) || !strings.Contains(err.Error(), "keys/3/1.json") {

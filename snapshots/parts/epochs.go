@@ -1,5 +1,10 @@
 package parts
 
+import (
+	"iter"
+	"slices"
+)
+
 // Sealed counts what needs a key epoch.
 type Sealed struct {
 	Parts int64 `json:"parts"`
@@ -41,4 +46,33 @@ func (p *Part) epochs() []uint32 {
 		return []uint32{EpochUnsaid}
 	}
 	return p.Epochs
+}
+
+// SealedIn yields the parts whose boxes are, or may be, of an epoch.
+func (t *Table) SealedIn(epoch uint32) iter.Seq[Part] {
+	return t.sealedParts(func(e uint32) bool { return e == epoch || e == EpochUnsaid })
+}
+
+// ToReseal yields the parts with boxes that are, or may be, of an epoch before
+// one.
+func (t *Table) ToReseal(epoch uint32) iter.Seq[Part] {
+	return t.sealedParts(func(e uint32) bool { return e < epoch })
+}
+
+// NeedsReseal says whether a part of the table is one of those.
+func (t *Table) NeedsReseal(p Part, epoch uint32) bool {
+	return hasSecrets(t.Columns) && slices.ContainsFunc(p.epochs(), func(e uint32) bool { return e < epoch })
+}
+
+func (t *Table) sealedParts(in func(epoch uint32) bool) iter.Seq[Part] {
+	return func(yield func(Part) bool) {
+		if !hasSecrets(t.Columns) {
+			return
+		}
+		for p := range t.parts() {
+			if slices.ContainsFunc(p.epochs(), in) && !yield(p) {
+				return
+			}
+		}
+	}
 }

@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/parallelrun/parallelrun/internal/extsort"
 	"github.com/parallelrun/parallelrun/internal/seal"
@@ -21,12 +20,6 @@ type ResealOptions struct {
 	// TempDir is where parts are collected; empty means os.TempDir.
 	TempDir string
 	Put     PutFunc
-}
-
-// NeedsReseal says whether a part of a table holds boxes of an older epoch, or
-// does not say which.
-func (t *Table) NeedsReseal(p Part, epoch uint32) bool {
-	return hasSecrets(t.Columns) && slices.ContainsFunc(p.epochs(), func(e uint32) bool { return e < epoch })
 }
 
 // ResealPart writes one part of a layer with its secrets sealed anew. All else
