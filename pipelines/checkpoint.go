@@ -241,11 +241,8 @@ func CurrentBase(ctx context.Context, s *snapshots.Store, target string) (*snaps
 // UnlockStore opens a store's keys with the configured identity; nil if none is
 // configured.
 func UnlockStore(ctx context.Context, c *config.Config, s *snapshots.Store) (*seal.Keyring, error) {
-	if c.Keys.Identity.IsZero() {
-		return nil, nil
-	}
-	id, err := identity(c)
-	if err != nil {
+	id, _, err := access(c)
+	if id == nil || err != nil {
 		return nil, err
 	}
 	return s.Unlock(ctx, id)

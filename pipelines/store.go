@@ -60,14 +60,7 @@ func OpenStore(ctx context.Context, c *config.Config) (*snapshots.Store, error) 
 	if err != nil {
 		return nil, err
 	}
-	if c.Keys.Identity.IsZero() {
-		return initAndOpen(ctx, b, nil, nil)
-	}
-	id, err := identity(c)
-	if err != nil {
-		return nil, err
-	}
-	to, err := recipients(c, id)
+	id, to, err := access(c)
 	if err != nil {
 		return nil, err
 	}
@@ -99,20 +92,4 @@ func identity(c *config.Config) (*seal.Identity, error) {
 		return nil, fmt.Errorf("%s: keys.identity (%s): %w", c.Path, c.Keys.Identity, err)
 	}
 	return id, nil
-}
-
-// recipients are those that the configuration names, or the identity's own.
-func recipients(c *config.Config, id *seal.Identity) ([]seal.Recipient, error) {
-	if len(c.Keys.Recipients) == 0 {
-		return id.Recipients(), nil
-	}
-	var to []seal.Recipient
-	for _, text := range c.Keys.Recipients {
-		r, err := seal.ParseRecipient(text, nil)
-		if err != nil {
-			return nil, fmt.Errorf("%s: keys.recipients: %w", c.Path, err)
-		}
-		to = append(to, r)
-	}
-	return to, nil
 }

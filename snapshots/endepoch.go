@@ -163,6 +163,55 @@ func epochList(all []uint32) string {
 	return strings.Trim(strings.ReplaceAll(fmt.Sprint(all), " ", ", "), "[]")
 }
 
+// EpochEnding is what the end of a key epoch would do.
+type EpochEnding struct {
+	Files []string // that would be destroyed
+	Left  *EpochLeft
+	Ended bool // it was ended before, and its files are still to be destroyed
+}
+
+// PlanEndEpoch looks whether a key epoch may be ended, and what would become
+// unreadable. It refuses what EndEpoch refuses.
+func (s *Store) PlanEndEpoch(ctx context.Context, epoch uint32, roots Roots) (*EpochEnding, error) {
+	st, err := s.State(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.mayEnd(ctx, st, epoch); err != nil {
+		return nil, err
+	}
+	out := &EpochEnding{}
+	if _, out.Ended = st.Ended[epoch]; !out.Ended {
+		if err := s.newEpochScan(roots).unneeded(ctx, st, epoch); err != nil {
+			return nil, err
+		}
+	}
+	files, err := seal.List(ctx, KeyFiles(s.b))
+	if err != nil {
+		return nil, err
+	}
+	for _, w := range files {
+		if w.Epoch == epoch {
+			out.Files = w.Files
+		}
+	}
+	out.Left, err = s.EpochLeft(ctx, epoch)
+	return out, err
+}
+
+// unneeded fails with an *EpochNeededError if anything needs an epoch in a state.
+func (x *epochScan) unneeded(ctx context.Context, st State, epoch uint32) error {
+	needs, err := x.needs(ctx, st)
+	if err != nil {
+		return err
+	}
+	held := st.held()
+	if needs = NeedsOf(needs, epoch); len(needs)+len(held) > 0 {
+		return &EpochNeededError{Epoch: epoch, Needs: needs, Held: held}
+	}
+	return nil
+}
+
 // EndEpoch ends a key epoch in the log and destroys its wrapped keys. It is
 // refused with an *EpochNeededError as long as a known snapshot, a draft of a run
 // that may go on, or a run that holds a target needs it; what is needed is looked
@@ -180,16 +229,7 @@ func (s *Store) EndEpoch(ctx context.Context, epoch uint32, by string, roots Roo
 		scan := s.newEpochScan(roots)
 		entry, err = s.Commit(ctx, Change{
 			Reason: fmt.Sprintf("end key epoch %d", epoch), Actions: []Action{EndEpochAction{Epoch: epoch, By: by}},
-			Check: func(st State) error {
-				needs, err := scan.needs(ctx, st)
-				if err != nil {
-					return err
-				}
-				if needs = NeedsOf(needs, epoch); len(needs) > 0 {
-					return &EpochNeededError{Epoch: epoch, Needs: needs, Held: st.held()}
-				}
-				return nil
-			},
+			Check: func(st State) error { return scan.unneeded(ctx, st, epoch) },
 		})
 		if err != nil {
 			return 0, 0, err

@@ -176,11 +176,18 @@ func (a *app) epochs(ctx context.Context, s *snapshots.Store, c *pipelines.Check
 	if err != nil {
 		a.notef("no key was tried: %v", err)
 	}
-	states, err := s.EpochStates(ctx, c.Epochs, ring)
+	epochs, err := s.EpochsOf(ctx, *c)
+	if snapshots.IsCorrupt(err) {
+		return nil // told by pins
+	}
 	if err != nil {
 		return err
 	}
-	for _, e := range c.Epochs {
+	states, err := s.EpochStates(ctx, epochs, ring)
+	if err != nil {
+		return err
+	}
+	for _, e := range epochs {
 		v.Epochs = append(v.Epochs, epochView{e, states[e]})
 	}
 	err = c.Openable(ctx, s, ring)

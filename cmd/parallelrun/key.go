@@ -13,7 +13,8 @@ import (
 )
 
 func newKey(a *app) *cobra.Command {
-	return newGroup("key", "Keys that the store's secrets are sealed with", newKeyInit(a))
+	return newGroup("key", "Keys that the store's secrets are sealed with",
+		newKeyInit(a), newKeyList(a), newKeyShow(a), newKeyRotate(a), newKeyWrap(a), newKeyReseal(a), newKeyDestroy(a))
 }
 
 // keyView is the data of `key init`: the public half alone.
