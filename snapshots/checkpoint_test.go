@@ -313,8 +313,17 @@ func TestCheckpointOpenable(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	// What a checkpoint needs is what the parts of its snapshots say.
+	people := 4
 	of := func(epochs ...uint32) snapshots.CheckpointInfo {
-		return snapshots.CheckpointInfo{CheckpointAction: snapshots.CheckpointAction{Name: "cp", Epochs: epochs}}
+		people++
+		d := writeDraft(t, s, snapshots.WriterOptions{}, people, nil)
+		d.Tables[0].Layers[0].Parts[0].Epochs = epochs
+		if d.Digest, d.Manifest, err = snapshots.PutManifest(t.Context(), s, d.Tables); err != nil {
+			t.Fatal(err)
+		}
+		mustCommit(t, s, d)
+		return snapshots.CheckpointInfo{CheckpointAction: snapshots.CheckpointAction{Name: "cp", Epochs: []uint32{1, 2, 3}, Snapshots: map[string]snapshots.Digest{snapshots.RoleBase: d.Digest}}}
 	}
 	if err := of(1, 3).Openable(t.Context(), s, ring); err != nil {
 		t.Errorf("all there: %v", err)
@@ -338,6 +347,9 @@ func TestCheckpointOpenable(t *testing.T) {
 	}
 	if err := of(3).Openable(t.Context(), s, ring); err != nil {
 		t.Errorf("what it does not need is gone: %v", err)
+	}
+	if err := of().Openable(t.Context(), s, ring); err == nil || !strings.Contains(err.Error(), "key epoch 1") {
+		t.Errorf("its parts do not say, the store held epoch 1: %v", err)
 	}
 }
 

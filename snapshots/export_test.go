@@ -2,6 +2,7 @@ package snapshots
 
 import (
 	"context"
+	"time"
 
 	"github.com/parallelrun/parallelrun/snapshots/parts"
 )
@@ -30,4 +31,15 @@ func SetRangeRows(o *DiffOptions, rows int64) { o.rangeRows = rows }
 // PutManifest makes putManifest reachable for tests.
 func PutManifest(ctx context.Context, s *Store, tables []parts.Table) (snapshot, name Digest, err error) {
 	return s.putManifest(ctx, tables)
+}
+
+// OnBackend is a store, unlocked as it is, through another back end.
+func OnBackend(s *Store, b Backend) *Store {
+	out := &Store{b: b, o: s.o, format: s.format, process: s.process}
+	out.o.Patience = 50 * time.Millisecond
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out.state = s.state.clone()
+	out.marks.Store(s.marks.Load())
+	return out
 }

@@ -108,7 +108,12 @@ func mustSnapshot(t testing.TB, s *snapshots.Store, name string) *snapshots.Snap
 // sealedStore is a store with keys on a back end.
 func sealedStore(t testing.TB, b snapshots.Backend) (*snapshots.Store, *seal.Identity) {
 	t.Helper()
-	path := t.TempDir() + "/key.txt"
+	return sealedStoreFor(t, b, t.TempDir()+"/key.txt")
+}
+
+// sealedStoreFor is sealedStore with its identity in a file.
+func sealedStoreFor(t testing.TB, b snapshots.Backend, path string) (*snapshots.Store, *seal.Identity) {
+	t.Helper()
 	if _, err := seal.NewIdentity(path); err != nil {
 		t.Fatal(err)
 	}
