@@ -153,8 +153,11 @@ type UnknownEpochError struct {
 }
 
 func (e *UnknownEpochError) Error() string {
-	return fmt.Sprintf("there is no key epoch %d: the store has the keys of %s", e.Epoch, epochList(e.Known))
+	return fmt.Sprintf("there is no key epoch %d: the store has the keys of %s (%s)", e.Epoch, epochList(e.Known), e.Hint())
 }
+
+// Hint says what to do.
+func (*UnknownEpochError) Hint() string { return "`parallelrun key list` shows all" }
 
 func epochList(all []uint32) string {
 	if len(all) == 0 {

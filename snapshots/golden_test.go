@@ -328,6 +328,9 @@ func goldenEntry() *snapshots.Entry {
 			snapshots.WaveAction{Migration: "acme", Target: "live", Wave: "pilot", By: "ann@host", Despite: "two are on leave"},
 			snapshots.WaveAction{Migration: "acme", Target: "live", Wave: "pilot", By: "ann@host", Open: true},
 			snapshots.ManifestAction{Digest: one, Manifest: one, Old: two},
+			snapshots.DropAction{Snapshots: []snapshots.Digest{two}, Runs: []string{"r0"}, By: "ann@host"},
+			snapshots.GarbageAction{Objects: []snapshots.Digest{one}, Manifests: []snapshots.Digest{two}, Bytes: 42},
+			snapshots.EndEpochAction{Epoch: 1, By: "ann@host"},
 		}}
 }
 

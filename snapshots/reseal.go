@@ -23,8 +23,6 @@ type ResealOptions struct {
 	// in WriterOptions.
 	Workers int
 	TempDir string
-	// Progress is told of each part that is sealed anew; may be nil.
-	Progress func(p parts.Part)
 }
 
 // Resealing is what a re-seal would do: bring secrets of older key epochs, and
@@ -99,8 +97,8 @@ func (sn *Snapshot) toReseal(epoch uint32) iter.Seq[parts.Part] {
 // again, what others write upon the old parts stays right. It may be stopped at
 // any point and be run again: what was committed is done, and parts that were
 // written before have the same bytes. The parts of before stay until gc finds
-// that nothing needs them.
-func (s *Store) Reseal(ctx context.Context, plan *Resealing) (Resealed, error) {
+// that nothing needs them. progress is told of each part; nil for nobody.
+func (s *Store) Reseal(ctx context.Context, plan *Resealing, progress func()) (Resealed, error) {
 	there, err := s.KeyEpochs(ctx)
 	if err != nil {
 		return Resealed{}, err
@@ -108,7 +106,7 @@ func (s *Store) Reseal(ctx context.Context, plan *Resealing) (Resealed, error) {
 	if len(there) > 0 && plan.Epoch != there[len(there)-1] {
 		return Resealed{}, fmt.Errorf("seal anew in key epoch %d: %w", plan.Epoch, ErrNotNewest)
 	}
-	r := &resealer{s: s, plan: plan, done: map[parts.Object]parts.Part{}}
+	r := &resealer{s: s, plan: plan, progress: progress, done: map[parts.Object]parts.Part{}}
 	again := plan.Snapshots
 	for len(again) > 0 && err == nil {
 		again, err = r.all(ctx, again)
@@ -118,10 +116,11 @@ func (s *Store) Reseal(ctx context.Context, plan *Resealing) (Resealed, error) {
 }
 
 type resealer struct {
-	s     *Store
-	plan  *Resealing
-	count putCounts
-	out   Resealed
+	s        *Store
+	plan     *Resealing
+	progress func()
+	count    putCounts
+	out      Resealed
 
 	mu   sync.Mutex
 	done map[parts.Object]parts.Part // by the part's file of before
@@ -265,8 +264,8 @@ func (r *resealer) part(ctx context.Context, reader *parts.Reader, layer, part i
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.done[old.Object] = anew
-	if r.plan.o.Progress != nil {
-		r.plan.o.Progress(anew)
+	if r.progress != nil {
+		r.progress()
 	}
 	return anew, nil
 }

@@ -37,7 +37,7 @@ func reseal(ctx context.Context, s *snapshots.Store) (snapshots.Resealed, error)
 	if err != nil {
 		return snapshots.Resealed{}, err
 	}
-	return s.Reseal(ctx, plan)
+	return s.Reseal(ctx, plan, nil)
 }
 
 func mustReseal(t testing.TB, s *snapshots.Store) snapshots.Resealed {
@@ -259,7 +259,7 @@ func TestResealBeside(t *testing.T) {
 					}
 					return 0, false
 				}
-				_, err = snapshots.OnBackend(s, &backendtest.Fault{Backend: m, Plan: between}).Reseal(t.Context(), plan)
+				_, err = snapshots.OnBackend(s, &backendtest.Fault{Backend: m, Plan: between}).Reseal(t.Context(), plan, nil)
 				if _, collected := errors.AsType[*snapshots.CollectedError](err); err != nil && !collected && !(name == "a drop" || name == "a collection") {
 					t.Fatalf("%s before operation %d: %v", name, k, err)
 				}
@@ -463,7 +463,7 @@ func TestKeyringMeetsALaterEpoch(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := early.Reseal(t.Context(), plan); !errors.Is(err, snapshots.ErrNotNewest) {
+	if _, err := early.Reseal(t.Context(), plan, nil); !errors.Is(err, snapshots.ErrNotNewest) {
 		t.Errorf("re-sealed into an old epoch: %v", err)
 	}
 }

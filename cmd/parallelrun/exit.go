@@ -154,6 +154,8 @@ var sentinelHints = []struct {
 	hint string
 }{
 	{seal.ErrNoKey, "make one with: parallelrun key init"},
+	{snapshots.ErrCurrentEpoch, "make the next epoch first: parallelrun key rotate --apply"},
+	{snapshots.ErrNotNewest, "run it again"},
 	{load.ErrPlanStale, "make a new plan"},
 	{load.ErrPlanDamaged, "make a new plan"},
 	{pipelines.ErrNoAccessDiff, "make a new plan"},

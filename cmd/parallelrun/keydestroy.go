@@ -48,9 +48,9 @@ func (v keyDestroyView) Text(p *ui.Page) {
 	v.left(p)
 	switch {
 	case v.Applied && v.Entry > 0:
-		p.Line("key epoch %d is ended (log entry %d), %s key files destroyed", v.Epoch, v.Entry, ui.Count(int64(len(v.Files))))
+		p.Line("key epoch %d is ended (log entry %d), %s destroyed", v.Epoch, v.Entry, counted(len(v.Files), "key file"))
 	case v.Applied:
-		p.Line("key epoch %d was ended before; %s key files destroyed", v.Epoch, ui.Count(int64(len(v.Files))))
+		p.Line("key epoch %d was ended before; %s destroyed", v.Epoch, counted(len(v.Files), "key file"))
 	default:
 		for _, f := range v.Files {
 			p.Line("would destroy %s", f)
@@ -67,14 +67,14 @@ func (v keyDestroyView) left(p *ui.Page) {
 			t.Row(m.Manifest.Short(), m.Was)
 		}
 		p.Table(t)
-		p.Line("needed by nothing and not collected yet, readable by nobody without the key: secrets in %s parts with %s rows, %s (`parallelrun gc` collects them)",
-			ui.Count(left.Parts), ui.Count(left.Rows), ui.Bytes(left.Bytes))
+		p.Line("needed by nothing and not collected yet, readable by nobody without the key: secrets in %s with %s, %s (`parallelrun gc` collects them)",
+			counted(int(left.Parts), "part"), counted(int(left.Rows), "row"), ui.Bytes(left.Bytes))
 	}
 	if left.Copies > 0 {
-		p.Line("the same holds for the second copies of %s parts", ui.Count(left.Copies))
+		p.Line("the same holds for the second copies of %s", counted(int(left.Copies), "part"))
 	}
 	if left.Unread > 0 {
-		p.Line("%s manifests that hold no known snapshot can't be read: what they need is not counted", ui.Count(left.Unread))
+		p.Line("not read, and not counted: %s that hold no known snapshot", counted(int(left.Unread), "manifest"))
 	}
 	if len(left.Manifests) > 0 || left.Copies > 0 || left.Unread > 0 {
 		p.Blank()

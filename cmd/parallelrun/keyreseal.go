@@ -44,12 +44,16 @@ type resealedView struct {
 }
 
 func (v keyResealView) Text(p *ui.Page) {
-	n := int64(len(v.Snapshots))
+	n := len(v.Snapshots)
 	switch {
 	case n == 0:
 		p.Line("nothing is sealed in an older key epoch than %d: there is nothing to do", v.Epoch)
 	case v.Applied:
-		p.Line("%s snapshots are sealed in key epoch %d now: %s written (log %s)", ui.Count(n), v.Epoch, ui.Bytes(v.Bytes), entries(v.Entries))
+		are := "are"
+		if n == 1 {
+			are = "is"
+		}
+		p.Line("%s %s sealed in key epoch %d now: %s written (log %s)", counted(n, "snapshot"), are, v.Epoch, ui.Bytes(v.Bytes), entries(v.Entries))
 		p.Line("the files of before are garbage: `parallelrun gc` collects them; then end the old epoch with: parallelrun key destroy")
 	default:
 		t := ui.NewTable("SNAPSHOT", "STAGE", "DATASET")
@@ -58,7 +62,7 @@ func (v keyResealView) Text(p *ui.Page) {
 		}
 		p.Table(t)
 		p.Blank()
-		p.Line("%s parts with %s rows, %s, would be sealed anew in key epoch %d", ui.Count(v.Parts), ui.Count(v.Rows), ui.Bytes(v.Sealed.Bytes), v.Epoch)
+		p.Line("%s with %s, %s, would be sealed anew in key epoch %d", counted(int(v.Parts), "part"), counted(int(v.Rows), "row"), ui.Bytes(v.Sealed.Bytes), v.Epoch)
 		p.Line("nothing was changed; `parallelrun key reseal --apply` does it")
 	}
 }
@@ -88,9 +92,6 @@ func (a *app) keyReseal(ctx context.Context, names []string, apply bool) error {
 		}
 		o.Only = append(o.Only, info.Digest)
 	}
-	step := a.progress().Step("reseal", 0, "parts")
-	defer step.End()
-	o.Progress = func(parts.Part) { step.Add(1) }
 	plan, err := k.Store.PlanReseal(ctx, o)
 	if err != nil {
 		return err
@@ -100,12 +101,13 @@ func (a *app) keyReseal(ctx context.Context, names []string, apply bool) error {
 		v.Snapshots = append(v.Snapshots, resealedView{info.Digest.String(), info.Dataset, info.Stage})
 	}
 	if apply && len(v.Snapshots) > 0 {
-		done, err := k.Store.Reseal(ctx, plan)
+		step := a.progress().Step("reseal", plan.Parts, "parts")
+		done, err := k.Store.Reseal(ctx, plan, func() { step.Add(1) })
+		step.End()
 		if err != nil {
 			return err
 		}
 		v.Applied, v.Entries, v.Bytes = true, done.Entries, done.Put.Bytes
 	}
-	step.End()
 	return a.out.Print(v)
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -97,7 +98,11 @@ func (v keyWrapView) Text(p *ui.Page) {
 		t.Row(keyName(k.Epoch), shortRecipients(k.Recipients))
 	}
 	if v.Applied {
-		p.Line("%s keys are wrapped for just %s now", ui.Count(int64(len(v.Keys))), to)
+		names := make([]string, len(v.Keys))
+		for i, k := range v.Keys {
+			names[i] = keyName(k.Epoch)
+		}
+		p.Line("%s: wrapped for just %s now", strings.Join(names, ", "), to)
 		return
 	}
 	p.Table(t)
@@ -111,7 +116,7 @@ func keyName(epoch uint32) string {
 	if epoch == 0 {
 		return "long-lived key"
 	}
-	return "key epoch " + ui.Count(int64(epoch))
+	return fmt.Sprintf("key epoch %d", epoch)
 }
 
 func (a *app) keyWrap(ctx context.Context, apply bool) error {

@@ -35,6 +35,10 @@ func TestIntegrity(t *testing.T) {
 	backendtest.RunIntegrity(t, spoiler{mustOpen(t, dir), t, dir})
 }
 
+func TestKeys(t *testing.T) {
+	backendtest.RunKeys(t, mustOpen(t, t.TempDir()))
+}
+
 func TestModel(t *testing.T) {
 	backendtest.RunModel(t, 3, func(t *testing.T) snapshots.Backend { return mustOpen(t, t.TempDir()) })
 }

@@ -47,6 +47,12 @@ func TestIntegrity(t *testing.T) {
 	backendtest.RunIntegrity(t, spoiler{mustOpen(t, s3.Options{Bucket: bucket, Endpoint: server.URL}), t, server, bucket})
 }
 
+func TestKeys(t *testing.T) {
+	server := versitygwtest.Start(t)
+	versitygwtest.Credentials(t, server.Directory)
+	backendtest.RunKeys(t, mustOpen(t, s3.Options{Bucket: versitygwtest.Bucket(t, server.Directory), Endpoint: server.URL}))
+}
+
 // crashStore makes the test binary a writer to a bucket, for TestKill.
 const crashStore = "PARALLELRUN_TEST_CRASH_STORE"
 
