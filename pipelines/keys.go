@@ -65,7 +65,8 @@ func access(c *config.Config) (id *seal.Identity, to []seal.Recipient, err error
 		return nil, nil, err
 	}
 	if len(c.Keys.Recipients) == 0 {
-		return id, id.Recipients(), nil
+		to = id.Recipients()
+		return id, to, nil
 	}
 	for _, text := range c.Keys.Recipients {
 		r, err := seal.ParseRecipient(text, nil)

@@ -82,7 +82,7 @@ func parseServiceRecipient(text string, in Services) (r Recipient, ok bool, err 
 		return r, false, nil
 	}
 	if key == "" || strings.ContainsAny(key, " \t\r\n") {
-		return r, true, fmt.Errorf("recipient %q: name a key behind %s:", text, scheme)
+		return r, true, fmt.Errorf("recipient %q: no key is named behind %s", text, scheme)
 	}
 	return Recipient{text: text, scheme: scheme, key: key, service: service}, true, nil
 }
