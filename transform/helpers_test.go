@@ -290,6 +290,11 @@ func (f *memoryFiles) List(_ context.Context, prefix string) ([]string, error) {
 	return out, nil
 }
 
+func (f *memoryFiles) Delete(_ context.Context, name string) error {
+	delete(f.files, name)
+	return nil
+}
+
 var sharedKeyring = sync.OnceValues(func() (*seal.Keyring, error) {
 	id, err := age.GenerateX25519Identity()
 	if err != nil {
@@ -300,7 +305,7 @@ var sharedKeyring = sync.OnceValues(func() (*seal.Keyring, error) {
 		return nil, err
 	}
 	files := &memoryFiles{files: map[string][]byte{}}
-	if err := seal.Create(context.Background(), files, identity.Recipients()...); err != nil {
+	if _, err := seal.Create(context.Background(), files, "test", identity.Recipients()...); err != nil {
 		return nil, err
 	}
 	return seal.Unlock(context.Background(), files, identity)
