@@ -13,5 +13,5 @@ func TestModel(t *testing.T) {
 	if testing.Short() {
 		n = 5
 	}
-	backendtest.RunModel(t, n, func(*testing.T) snapshots.Backend { return &backendtest.Memory{} })
+	backendtest.RunModel(t, n, func(*testing.T) snapshots.Sweeper { return &backendtest.Memory{} })
 }

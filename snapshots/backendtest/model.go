@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/parallelrun/parallelrun/schemas"
 	"github.com/parallelrun/parallelrun/snapshots"
@@ -21,12 +22,13 @@ var (
 	seed      = flag.Int64("store-seed", -1, "play this sequence alone")
 )
 
-// RunModel plays random sequences of what is done to a store (commit, tag, drop,
-// checkpoint, diff, compact, faults in the middle of a commit, reopen) on a back
-// end, and on a small model: after each step the store must say what the model
-// says. open returns a new, empty back end. A failure prints the seed;
+// RunModel plays random sequences of what is done to a store by several processes
+// (drafts, commits, tags, checkpoints, drops, retention, diffs, compactions,
+// collections, faults in the middle of each, reopening, and time that passes) on a
+// back end, and on a small model: after each step the store must say what the
+// model says. open returns a new, empty back end. A failure prints the seed;
 // -store-seed plays it again.
-func RunModel(t *testing.T, n int, open func(t *testing.T) snapshots.Backend) {
+func RunModel(t *testing.T, n int, open func(t *testing.T) snapshots.Sweeper) {
 	if *sequences > 0 {
 		n = *sequences
 	}
@@ -37,13 +39,18 @@ func RunModel(t *testing.T, n int, open func(t *testing.T) snapshots.Backend) {
 		}
 		t.Run(fmt.Sprintf("seed=%d", at), func(t *testing.T) {
 			w := newWorld(t, open(t), uint64(at))
-			for range 25 {
-				w.step()
+			defer func() {
 				if t.Failed() {
-					t.Fatalf("seed %d, after:\n  %s", at, strings.Join(w.played, "\n  "))
+					t.Logf("seed %d, after:\n  %s", at, strings.Join(w.played, "\n  "))
+				}
+			}()
+			for range 60 {
+				if w.step(); t.Failed() {
+					return
 				}
 			}
 			w.verify(snapshots.VerifyRows)
+			w.end()
 		})
 		if *seed >= 0 {
 			return
@@ -53,14 +60,23 @@ func RunModel(t *testing.T, n int, open func(t *testing.T) snapshots.Backend) {
 
 // world is a store and what the model knows of it.
 type world struct {
-	t      *testing.T
-	rng    *rand.Rand
-	b      snapshots.Backend
-	s      *snapshots.Store
-	played []string
+	t         *testing.T
+	rng       *rand.Rand
+	b         *dated
+	processes []*snapshots.Store // some of which have not read the log for long
+	s         *snapshots.Store   // the one whose turn it is
+	played    []string
+
+	ahead  time.Duration // of the world's clock, to the real one
+	skewed bool          // some collections go by a clock that is wrong
+
+	drafts  []openDraft         // of writers that are not done
+	plans   []*snapshots.GCPlan // of collections that stopped, and go on at any time
+	deletes []string            // requests that nobody waits for, and that land at any time
 
 	rows        map[int]int // cards and their versions, as they stand in the source
-	history     []version   // every commit of a snapshot
+	past        []map[int]int
+	history     []version // every commit of a snapshot that is known
 	refs        map[string]snapshots.Digest
 	checkpoints map[string]snapshots.Digest
 	digests     map[string]snapshots.Digest // by rows
@@ -72,11 +88,14 @@ type version struct {
 	digest snapshots.Digest
 }
 
-func newWorld(t *testing.T, b snapshots.Backend, seed uint64) *world {
-	w := &world{t: t, rng: rand.New(rand.NewPCG(seed, 77)), b: b, rows: map[int]int{}, refs: map[string]snapshots.Digest{},
+func newWorld(t *testing.T, b snapshots.Sweeper, seed uint64) *world {
+	w := &world{t: t, rng: rand.New(rand.NewPCG(seed, 77)), skewed: seed%4 == 0, rows: map[int]int{}, refs: map[string]snapshots.Digest{},
 		checkpoints: map[string]snapshots.Digest{}, digests: map[string]snapshots.Digest{}}
-	w.must(snapshots.Init(t.Context(), b, snapshots.InitOptions{}))
-	w.reopen()
+	w.b = &dated{Sweeper: b, now: w.now, at: map[string]time.Time{}}
+	w.must(snapshots.Init(t.Context(), w.b, snapshots.InitOptions{Now: w.now}))
+	for range 3 {
+		w.processes = append(w.processes, w.open(w.b))
+	}
 	for i := range 100 {
 		w.rows[i] = 0
 	}
@@ -90,20 +109,30 @@ func (w *world) must(err error) {
 	}
 }
 
-func (w *world) reopen() {
-	var err error
-	w.s, err = snapshots.Open(w.t.Context(), w.b, snapshots.Options{})
+func (w *world) open(b snapshots.Backend) *snapshots.Store {
+	s, err := snapshots.Open(w.t.Context(), b, snapshots.Options{Now: w.now})
 	w.must(err)
+	return s
+}
+
+func (w *world) reopen() string {
+	w.s = w.open(w.b)
+	w.processes[w.rng.IntN(len(w.processes))] = w.s
+	return ""
 }
 
 func (w *world) step() {
+	w.s = w.processes[w.rng.IntN(len(w.processes))]
 	steps := []struct {
 		name   string
 		weight int
 		f      func() string
 	}{
-		{"commit", 6, w.commit}, {"tag", 3, w.tag}, {"untag", 1, w.untag}, {"checkpoint", 2, w.checkpoint}, {"drop", 1, w.drop},
-		{"diff", 4, w.diff}, {"compact", 2, w.compact}, {"fault", 5, w.fault}, {"race", 2, w.race}, {"reopen", 1, func() string { w.reopen(); return "" }},
+		{"commit", 6, w.commit}, {"draft", 3, w.beginDraft}, {"commit a draft", 4, w.endDraft}, {"tag", 3, w.tag}, {"untag", 1, w.untag},
+		{"checkpoint", 2, w.checkpoint}, {"drop checkpoint", 2, w.dropCheckpoint}, {"drop", 4, w.drop}, {"retain", 3, w.retain},
+		{"diff", 3, w.diff}, {"compact", 2, w.compact}, {"fault", 4, w.fault}, {"reopen", 1, w.reopen}, {"time passes", 4, w.pass},
+		{"gc", 5, w.collect}, {"gc marks", 2, w.mark}, {"gc deletes", 2, w.sweep}, {"gc breaks", 3, w.breakCollection},
+		{"gc by a wrong clock", 2, w.skew}, {"a stopped gc goes on", 4, w.goOn}, {"a late delete lands", 2, w.landDelete},
 	}
 	total := 0
 	for _, s := range steps {
@@ -117,11 +146,18 @@ func (w *world) step() {
 			break
 		}
 	}
-	w.compare()
+	if w.compare(); strings.Contains(w.played[len(w.played)-1], "gc") {
+		w.verify(snapshots.VerifyNames)
+	}
 }
 
-// edit changes a few cards of the source.
+// edit changes a few cards of the source, or brings all back as they were once,
+// so that contents come again.
 func (w *world) edit() {
+	if n := len(w.past); n > 0 && w.rng.IntN(2) == 0 {
+		w.rows = maps.Clone(w.past[n-1-w.rng.IntN(min(n, 4))])
+		return
+	}
 	for range w.rng.IntN(6) {
 		i := w.rng.IntN(130)
 		if _, ok := w.rows[i]; ok && w.rng.IntN(3) == 0 {
@@ -130,12 +166,16 @@ func (w *world) edit() {
 			w.rows[i] = w.rng.IntN(4)
 		}
 	}
+	w.past = append(w.past, maps.Clone(w.rows))
 }
 
 // draft writes the source as it stands, upon a snapshot or whole.
 func (w *world) draft(s *snapshots.Store) (snapshots.Draft, error) {
-	o := snapshots.WriterOptions{Bounds: parts.Bounds{Rows: int64(8 << w.rng.IntN(3))}, Workers: 1 + w.rng.IntN(2)}
-	if len(w.history) > 0 && w.rng.IntN(4) > 0 {
+	o := snapshots.WriterOptions{Bounds: parts.Bounds{Rows: 16}, Workers: 1 + w.rng.IntN(2)}
+	if w.rng.IntN(4) == 0 {
+		o.Bounds.Rows = 64
+	}
+	if len(w.history) > 0 && w.rng.IntN(2) == 0 {
 		parent, err := s.Snapshot(w.t.Context(), w.some().digest.String())
 		if err != nil {
 			return snapshots.Draft{}, err
@@ -153,14 +193,14 @@ func (w *world) commit() string {
 	w.must(err)
 	_, err = w.s.Commit(w.t.Context(), snapshots.Change{Reason: "night", Actions: []snapshots.Action{d.Action("hr", "legacy")}})
 	w.must(err)
-	w.committed(d.Digest)
+	w.committed(d.Digest, w.rows)
 	return d.Digest.Short()
 }
 
-// committed notes the source as a snapshot. Equal rows must have equal digests,
+// committed notes rows as a snapshot. Equal rows must have equal digests,
 // other rows others.
-func (w *world) committed(digest snapshots.Digest) {
-	key := fmt.Sprint(w.rows)
+func (w *world) committed(digest snapshots.Digest, rows map[int]int) {
+	key := fmt.Sprint(rows)
 	if had, ok := w.digests[key]; ok && had != digest {
 		w.t.Errorf("the same rows have digests %s and %s", had.Short(), digest.Short())
 	}
@@ -170,7 +210,7 @@ func (w *world) committed(digest snapshots.Digest) {
 		}
 	}
 	w.digests[key] = digest
-	w.history = append(w.history, version{maps.Clone(w.rows), digest})
+	w.history = append(w.history, version{maps.Clone(rows), digest})
 }
 
 func (w *world) tag() string {
@@ -213,9 +253,11 @@ func (w *world) checkpoint() string {
 	if len(w.history) == 0 {
 		return "nothing"
 	}
-	name, base := fmt.Sprint("cp-", w.rng.IntN(3)), w.some().digest
-	_, err := w.s.Commit(w.t.Context(), snapshots.Change{Reason: "pin", Actions: []snapshots.Action{snapshots.CheckpointAction{
-		Name: name, Target: "live", Snapshots: map[string]snapshots.Digest{snapshots.RoleBase: base}}}})
+	name, base, input := fmt.Sprint("cp-", w.rng.IntN(3)), w.some().digest, []byte{byte(w.rng.IntN(3))}
+	err := w.pin(name, base, input)
+	if collected(err) { // of a process that had not read the log for long
+		err = w.pin(name, base, input)
+	}
 	if _, taken := w.checkpoints[name]; taken {
 		if have := new(snapshots.CheckpointExistsError); !errors.As(err, &have) {
 			w.t.Errorf("a checkpoint was moved: %v", err)
@@ -227,7 +269,16 @@ func (w *world) checkpoint() string {
 	return name + " " + base.Short()
 }
 
-func (w *world) drop() string {
+func (w *world) pin(name string, base snapshots.Digest, input []byte) error {
+	blob, err := w.s.PutBlob(w.t.Context(), input)
+	w.must(err)
+	_, err = w.s.Commit(w.t.Context(), snapshots.Change{Reason: "pin", Actions: []snapshots.Action{snapshots.CheckpointAction{
+		Name: name, Target: "live", Snapshots: map[string]snapshots.Digest{snapshots.RoleBase: base},
+		Inputs: []snapshots.CheckpointInput{{Name: "mapping.yaml", Blob: blob}}}}})
+	return err
+}
+
+func (w *world) dropCheckpoint() string {
 	for _, name := range slices.Sorted(maps.Keys(w.checkpoints)) {
 		_, err := w.s.Commit(w.t.Context(), snapshots.Change{Reason: "drop", Actions: []snapshots.Action{snapshots.CheckpointAction{Name: name, Drop: true}}})
 		w.must(err)
@@ -295,7 +346,7 @@ func (w *world) fault() string {
 	w.must(err)
 	f := FailAt(w.b, k, kind)
 	var digest snapshots.Digest
-	s, err := snapshots.Open(ctx, f, snapshots.Options{})
+	s, err := snapshots.Open(ctx, f, snapshots.Options{Now: w.now})
 	if err == nil {
 		var d snapshots.Draft
 		if d, err = w.draft(s); err == nil {
@@ -310,7 +361,7 @@ func (w *world) fault() string {
 	what := fmt.Sprintf("%s at %d", kind, k)
 	switch {
 	case after.N == before.N+1 && !digest.IsZero():
-		w.committed(digest)
+		w.committed(digest, w.rows)
 		return what + ", committed " + digest.Short()
 	case after.N != before.N || err == nil:
 		w.t.Errorf("%s: %v, log from %d to %d", what, err, before.N, after.N)
@@ -318,16 +369,6 @@ func (w *world) fault() string {
 		w.t.Errorf("%s: the error has another cause: %v", what, err)
 	}
 	return what + ", nothing committed"
-}
-
-// race commits from another process's view of the store, so that ours is
-// behind.
-func (w *world) race() string {
-	ours := w.s
-	w.reopen()
-	said := w.commit()
-	w.s = ours
-	return said
 }
 
 // compare holds the store's state, and the rows of a snapshot, against the

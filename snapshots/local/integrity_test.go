@@ -40,5 +40,5 @@ func TestKeys(t *testing.T) {
 }
 
 func TestModel(t *testing.T) {
-	backendtest.RunModel(t, 3, func(t *testing.T) snapshots.Backend { return mustOpen(t, t.TempDir()) })
+	backendtest.RunModel(t, 3, func(t *testing.T) snapshots.Sweeper { return mustOpen(t, t.TempDir()) })
 }

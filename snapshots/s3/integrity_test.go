@@ -88,7 +88,7 @@ func TestKill(t *testing.T) {
 func TestModel(t *testing.T) {
 	server := versitygwtest.Start(t)
 	versitygwtest.Credentials(t, server.Directory)
-	backendtest.RunModel(t, 2, func(t *testing.T) snapshots.Backend {
+	backendtest.RunModel(t, 2, func(t *testing.T) snapshots.Sweeper {
 		return mustOpen(t, s3.Options{Bucket: versitygwtest.Bucket(t, server.Directory), Endpoint: server.URL})
 	})
 }
