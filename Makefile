@@ -44,8 +44,8 @@ race: ## the tests under the race detector, without those that need a Keycloak
 model: ## SEQUENCES (5000) random sequences on the real code and on the model, FROM a seed
 	go test ./pipelines/modeltest -run '^TestModel$$' -timeout 0 -v -sequences=$(SEQUENCES) -from=$(or $(FROM),0)
 
-kill: ## ROUNDS (200) kills of a store's writer at random points, on a directory and on a bucket, and 1,000 sequences of its model
-	go test ./snapshots ./snapshots/s3 -run '^TestKill$$' -timeout 0 -v -kill-rounds=$(ROUNDS)
+kill: ## ROUNDS (200) kills of a store's writer, and of its collectors, at random points, on a directory and on a bucket, and 1,000 sequences of its model
+	go test ./snapshots ./snapshots/s3 -run '^TestKill(Collector)?$$' -timeout 0 -v -kill-rounds=$(ROUNDS)
 	go test ./snapshots -run '^TestModel$$' -timeout 0 -store-sequences=1000
 
 mutants: ## put faults into the code, one after another, seek a seed at which the model finds each, and keep it

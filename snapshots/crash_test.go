@@ -3,6 +3,7 @@ package snapshots_test
 import (
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"testing"
@@ -14,21 +15,25 @@ import (
 	"github.com/parallelrun/parallelrun/snapshots/local"
 )
 
-// crashDir makes the test binary a writer, for TestKill.
-const crashDir = "PARALLELRUN_TEST_CRASH_DIR"
+// Folders in which the test binary is a writer or a collector, for TestKill and
+// TestKillCollector.
+const (
+	crashDir   = "PARALLELRUN_TEST_CRASH_DIR"
+	collectDir = "PARALLELRUN_TEST_COLLECT_DIR"
+)
 
 func TestMain(m *testing.M) {
-	if dir := os.Getenv(crashDir); dir != "" {
-		b, err := local.Create(dir)
-		if err == nil {
-			err = backendtest.WriteForever(context.Background(), b, os.Stdout)
+	for role, play := range map[string]func(context.Context, snapshots.Backend, io.Writer) error{
+		crashDir: backendtest.WriteForever, collectDir: backendtest.CollectForever,
+	} {
+		if dir := os.Getenv(role); dir != "" {
+			b, err := local.Create(dir)
+			if err == nil {
+				err = play(context.Background(), b, os.Stdout)
+			}
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
 		}
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-	if dir := os.Getenv(collectDir); dir != "" {
-		fmt.Fprintln(os.Stderr, collectForever(dir))
-		os.Exit(1)
 	}
 	if args := os.Getenv(resealDir); args != "" {
 		if err := resealAndDie(args); err != nil {
@@ -54,14 +59,34 @@ func TestKill(t *testing.T) {
 	if testing.Short() {
 		rounds = 4
 	}
-	backendtest.RunKill(t, rounds, func() *exec.Cmd { return as(crashDir, dir) }, func() snapshots.Backend {
+	backendtest.RunKill(t, rounds, func() *exec.Cmd { return as(crashDir, dir) }, opener(t, dir))
+}
+
+// As TestKill, with collectors.
+func TestKillCollector(t *testing.T) {
+	dir := t.TempDir()
+	rounds := 12
+	if testing.Short() {
+		rounds = 3
+	}
+	open := opener(t, dir)
+	backendtest.RunKillCollector(t, rounds, func() *exec.Cmd { return as(collectDir, dir) }, open)
+	s, err := snapshots.Open(t.Context(), open(), snapshots.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	recompute(t, dir, len(state(t, s).Snapshots)) // a reader of other code finds all under its current name
+}
+
+func opener(t *testing.T, dir string) func() snapshots.Backend {
+	return func() snapshots.Backend {
 		b, err := local.Open(dir)
 		if err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { b.Close() })
 		return b
-	})
+	}
 }
 
 // as makes a command of the test binary in a role, at a folder.

@@ -3,6 +3,7 @@ package s3_test
 import (
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"strings"
@@ -53,24 +54,37 @@ func TestKeys(t *testing.T) {
 	backendtest.RunKeys(t, mustOpen(t, s3.Options{Bucket: versitygwtest.Bucket(t, server.Directory), Endpoint: server.URL}))
 }
 
-// crashStore makes the test binary a writer to a bucket, for TestKill.
-const crashStore = "PARALLELRUN_TEST_CRASH_STORE"
+// Buckets in which the test binary is a writer or a collector, for TestKill and
+// TestKillCollector.
+const (
+	crashStore   = "PARALLELRUN_TEST_CRASH_STORE"
+	collectStore = "PARALLELRUN_TEST_COLLECT_STORE"
+)
 
 func TestMain(m *testing.M) {
-	if bucket, endpoint, ok := strings.Cut(os.Getenv(crashStore), " "); ok {
-		ctx := context.Background()
-		b, err := s3.Open(ctx, s3.Options{Bucket: bucket, Endpoint: endpoint})
-		if err == nil {
-			err = backendtest.WriteForever(ctx, b, os.Stdout)
+	for role, play := range map[string]func(context.Context, snapshots.Backend, io.Writer) error{
+		crashStore: backendtest.WriteForever, collectStore: backendtest.CollectForever,
+	} {
+		if bucket, endpoint, ok := strings.Cut(os.Getenv(role), " "); ok {
+			ctx := context.Background()
+			b, err := s3.Open(ctx, s3.Options{Bucket: bucket, Endpoint: endpoint})
+			if err == nil {
+				err = play(ctx, b, os.Stdout)
+			}
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
 		}
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
 	}
 	os.Exit(m.Run())
 }
 
 // As TestKill over a directory.
-func TestKill(t *testing.T) {
+func TestKill(t *testing.T) { kill(t, crashStore, backendtest.RunKill) }
+
+// As TestKillCollector over a directory.
+func TestKillCollector(t *testing.T) { kill(t, collectStore, backendtest.RunKillCollector) }
+
+func kill(t *testing.T, role string, run func(*testing.T, int, func() *exec.Cmd, func() snapshots.Backend)) {
 	server := versitygwtest.Start(t)
 	versitygwtest.Credentials(t, server.Directory)
 	bucket := versitygwtest.Bucket(t, server.Directory)
@@ -78,9 +92,9 @@ func TestKill(t *testing.T) {
 	if testing.Short() {
 		rounds = 2
 	}
-	backendtest.RunKill(t, rounds, func() *exec.Cmd {
+	run(t, rounds, func() *exec.Cmd {
 		cmd := exec.Command(os.Args[0])
-		cmd.Env = append(os.Environ(), crashStore+"="+bucket+" "+server.URL)
+		cmd.Env = append(os.Environ(), role+"="+bucket+" "+server.URL)
 		return cmd
 	}, func() snapshots.Backend { return mustOpen(t, s3.Options{Bucket: bucket, Endpoint: server.URL}) })
 }
