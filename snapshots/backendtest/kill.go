@@ -31,7 +31,7 @@ func WriteForever(ctx context.Context, b snapshots.Backend, said io.Writer) erro
 		return err
 	}
 	for {
-		n, err := writeNext(ctx, s)
+		n, err := writeNext(ctx, s, parts.Bounds{Rows: 64})
 		if err != nil {
 			return err
 		}
@@ -43,12 +43,12 @@ func WriteForever(ctx context.Context, b snapshots.Backend, said io.Writer) erro
 
 const latest = "latest"
 
-func writeNext(ctx context.Context, s *snapshots.Store) (uint64, error) {
+func writeNext(ctx context.Context, s *snapshots.Store, bounds parts.Bounds) (uint64, error) {
 	st, err := s.State(ctx)
 	if err != nil {
 		return 0, err
 	}
-	o := snapshots.WriterOptions{Bounds: parts.Bounds{Rows: 16}, Workers: 2}
+	o := snapshots.WriterOptions{Bounds: bounds, Workers: 2}
 	if st.N > 0 {
 		if o.Parent, err = s.Snapshot(ctx, latest); err != nil {
 			return 0, err
@@ -63,14 +63,13 @@ func writeNext(ctx context.Context, s *snapshots.Store) (uint64, error) {
 		d.Action("hr", "legacy"), snapshots.RefAction{Name: latest, Digest: d.Digest, Old: &old}}})
 }
 
-// cardsOf are the cards of entry n: some of the last night's are gone, some
-// new, some changed.
+// cardsOf are the cards of entry n. From one to the next a few change and a few
+// come or go: little enough to be written as a change.
 func cardsOf(n uint64) map[int]int {
 	rows := map[int]int{}
-	for i := range 120 {
-		k := int(n) + i
-		if k%11 != 0 {
-			rows[k] = (int(n) + i%7) / 7
+	for k := range 300 {
+		if night := int(n) + k; night%97 != 0 {
+			rows[k] = night / 50
 		}
 	}
 	return rows

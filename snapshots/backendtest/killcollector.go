@@ -50,9 +50,9 @@ func CollectForever(ctx context.Context, b snapshots.Backend, said io.Writer) er
 // commitSome commits one of the snapshots that there can be. What another
 // collector took meanwhile is written anew.
 func commitSome(ctx context.Context, s *snapshots.Store) error {
-	n := uint64(rand.IntN(contents))
+	n := 20 * uint64(rand.IntN(contents))
 	for {
-		d, err := writeCards(ctx, s, snapshots.WriterOptions{Bounds: parts.Bounds{Rows: 16}, Workers: 2}, cardsOf(n))
+		d, err := writeCards(ctx, s, snapshots.WriterOptions{Bounds: parts.Bounds{Rows: 64}, Workers: 2}, cardsOf(n))
 		if err == nil {
 			_, err = s.Commit(ctx, snapshots.Change{Reason: "night", Actions: []snapshots.Action{d.Action("hr", "legacy")}})
 		}
@@ -97,7 +97,7 @@ func RunKillCollector(t *testing.T, rounds int, collector func() *exec.Cmd, open
 	model := killModel{digests: map[uint64]snapshots.Digest{}}
 	possible := map[snapshots.Digest]bool{}
 	for n := range uint64(contents) {
-		possible[model.digest(t, n)] = true
+		possible[model.digest(t, 20*n)] = true
 	}
 	for round := range rounds {
 		after := time.Duration(rand.IntN(150)) * time.Millisecond

@@ -42,6 +42,7 @@ func Run(t *testing.T, make Opener) {
 		{"body is read from its start", rewinds},
 		{"concurrent reads", concurrentReads},
 		{"delete", deletes},
+		{"racing deletes", racingDeletes},
 		{"details", details},
 	}
 	for _, test := range tests {
@@ -419,6 +420,30 @@ func deletes(t *testing.T, open func() snapshots.Backend) {
 		t.Errorf("bad key: %v", err)
 	}
 	wantBytes(t, b, "objects/a", []byte("again"))
+}
+
+// racingDeletes: that another was faster is no error.
+func racingDeletes(t *testing.T, open func() snapshots.Backend) {
+	backends := []snapshots.Sweeper{sweeper(t, open()), sweeper(t, open())}
+	for i := range 20 {
+		key := fmt.Sprint("objects/", i)
+		mustPut(t, backends[0], key, []byte("x"))
+		var wg sync.WaitGroup
+		start := make(chan struct{})
+		for w := range 8 {
+			wg.Go(func() {
+				<-start
+				if err := backends[w%2].Delete(t.Context(), key); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		close(start)
+		wg.Wait()
+	}
+	if keys, err := Keys(t.Context(), backends[0], "", ""); len(keys) > 0 || err != nil {
+		t.Errorf("left: %q, %v", keys, err)
+	}
 }
 
 func details(t *testing.T, open func() snapshots.Backend) {

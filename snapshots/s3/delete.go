@@ -2,9 +2,12 @@ package s3
 
 import (
 	"context"
+	"errors"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+
+	"github.com/parallelrun/parallelrun/snapshots"
 )
 
 // Delete takes an object away; in a bucket with versions it is hidden. Like a
@@ -20,6 +23,9 @@ func (b *Backend) Delete(ctx context.Context, key string) error {
 		if err == nil {
 			return nil
 		}
-		return b.readError("delete", key, err, ctx.Err())
+		if err = b.readError("delete", key, err, ctx.Err()); errors.Is(err, snapshots.ErrNotFound) {
+			return nil // some servers say so to the slower of two
+		}
+		return err
 	})
 }

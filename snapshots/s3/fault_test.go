@@ -335,6 +335,38 @@ func TestEveryRequest(t *testing.T) {
 	}
 }
 
+// As TestEveryRequest, of commits upon a parent and of compactions.
+func TestEveryRequestOfLayers(t *testing.T) {
+	newLine := lines(t)
+	for name, fault := range map[string]faultproxy.Fault{
+		"lost": {Lose: true}, "dropped": {Drop: true}, "cut": {Cut: true}, "half": {Half: true},
+		"409": answer(409, "ConditionalRequestConflict"), "412": answer(412, "PreconditionFailed"), "503": answer(503, "SlowDown"),
+		"late": {After: func() { time.Sleep(700 * time.Millisecond) }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := newLine(t, 300*time.Millisecond)
+			f := backendtest.Faulty{Direct: l.direct, Line: l.faulty, Step: 2, Patience: 5 * time.Second, Arm: func(k int) func() bool {
+				var n atomic.Int64
+				l.proxy.Strike(func(faultproxy.Request) faultproxy.Fault {
+					if n.Add(1) == int64(k)+1 {
+						return fault
+					}
+					return faultproxy.Fault{}
+				})
+				return func() bool {
+					l.proxy.Settle()
+					l.proxy.Strike(nil)
+					return n.Load() > int64(k)
+				}
+			}}
+			if testing.Short() {
+				f.Step = 9
+			}
+			backendtest.RunEveryFault(t, f)
+		})
+	}
+}
+
 // makeStore is the whole way from nothing to a tagged snapshot.
 func makeStore(t *testing.T, b snapshots.Backend) error {
 	ctx := t.Context()
