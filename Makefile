@@ -9,6 +9,8 @@ LINT := $(CACHE)/bin/golangci-lint-$(LINT_VERSION)
 FUZZTIME ?= 20s
 SEQUENCES ?= 5000
 ROUNDS ?= 200
+USERS ?= 1000000
+MEMORY ?= 512
 ROWS ?= 5000000
 RUNS ?= 3
 PKG ?= ./...
@@ -18,7 +20,7 @@ RACE_SKIP := internal/servers|internal/contract|load/keymate
 # The Python that checks the store's format by itself; empty: python3.
 export PARALLELRUN_PYTHON ?= $(wildcard $(CACHE)/python/bin/python)
 
-.PHONY: help deps build demo demo-keycloak test race model kill mutants lint bench bench-linear microbench fuzz
+.PHONY: help deps build demo demo-keycloak test race model kill million mutants lint bench bench-linear microbench fuzz
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -47,6 +49,9 @@ model: ## SEQUENCES (5000) random sequences on the real code and on the model, F
 kill: ## ROUNDS (200) kills of a store's writer, and of its collectors, at random points, on a directory and on a bucket, and 1,000 sequences of its model
 	go test ./snapshots ./snapshots/s3 -run '^TestKill(Collector)?$$' -timeout 0 -v -kill-rounds=$(ROUNDS)
 	go test ./snapshots -run '^TestModel$$' -timeout 0 -store-sequences=1000
+
+million: build ## a directory of USERS (1000000) people from LDIF to a stored plan by bin/parallelrun with --memory MEMORY (512) MiB: peak memory, rates
+	go test ./cmd/parallelrun -run '^TestPlanKeepsToItsMemory$$' -timeout 0 -v -scale-users=$(USERS) -scale-memory=$(MEMORY) -scale-tool=$(CURDIR)/bin/parallelrun
 
 mutants: ## put faults into the code, one after another, seek a seed at which the model finds each, and keep it
 	go test ./pipelines/modeltest -run '^TestMutants$$' -timeout 0 -v -mutants
