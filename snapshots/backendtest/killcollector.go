@@ -131,7 +131,7 @@ func collectorStore(t *testing.T, b snapshots.Backend, possible map[snapshots.Di
 	if err != nil {
 		t.Fatalf("%s: %v", when, err)
 	}
-	if st.N < done || len(st.Snapshots) < min(2, int(st.N)) {
+	if st.N < done || len(st.Snapshots) == 0 && st.N > 0 {
 		t.Errorf("%s: %d snapshots in %d entries, where entry %d was called done", when, len(st.Snapshots), st.N, done)
 	}
 	for d := range st.Snapshots {
