@@ -30,6 +30,9 @@ func (b Bounds) orDefault() Bounds {
 	return b
 }
 
+// hold says whether a prefix with so many rows and bytes is one part.
+func (b Bounds) hold(rows, bytes int64) bool { return rows <= b.Rows && bytes <= b.Bytes }
+
 // cut is one part to be: a prefix and how many rows it has.
 type cut struct {
 	prefix string
@@ -42,7 +45,7 @@ type cut struct {
 type cutter struct {
 	bounds Bounds
 	any    bool
-	last   subtree   // of the row added last
+	last   subtree   // what was joined last
 	open   []*branch // where ids seen so far fork, by depth
 }
 
@@ -61,12 +64,14 @@ type branch struct {
 }
 
 // add takes the next row.
-func (c *cutter) add(id schemas.RowID, bytes int64) {
+func (c *cutter) add(id schemas.RowID, bytes int64) { c.join(subtree{id: id, rows: 1, bytes: bytes}) }
+
+// join takes the next rows, which are within bounds or one row.
+func (c *cutter) join(s subtree) {
 	if c.any {
-		c.close(c.last, sharedDigits(c.last.id, id))
+		c.close(c.last, sharedDigits(c.last.id, s.id))
 	}
-	c.any = true
-	c.last = subtree{id: id, rows: 1, bytes: bytes}
+	c.any, c.last = true, s
 }
 
 // close ends all branches deeper than depth and hangs what they held, last
@@ -92,7 +97,7 @@ func (c *cutter) sum(b *branch) subtree {
 		s.rows += child.rows
 		s.bytes += child.bytes
 	}
-	if s.rows <= c.bounds.Rows && s.bytes <= c.bounds.Bytes {
+	if c.bounds.hold(s.rows, s.bytes) {
 		return s
 	}
 	for _, child := range b.children {

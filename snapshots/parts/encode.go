@@ -96,13 +96,17 @@ func (e *partEncoder) readRows(ctx context.Context, c cut) error {
 	if err != nil {
 		return err
 	}
+	var last schemas.RowID
 	for rec, err := range e.w.sorter.Range(from[:], end) {
-		r := sorted{}
-		if err == nil {
-			r = readSorted(rec)
-			err = e.add(ctx, r, groupRows, groupBytes)
-		}
 		if err != nil {
+			return err
+		}
+		r := readSorted(rec)
+		if e.stored > 0 && r.id == last {
+			return errTwiceID
+		}
+		last = r.id
+		if err := e.add(ctx, r, groupRows, groupBytes); err != nil {
 			return err
 		}
 		e.index.add(r.id[:], r.digest[:])

@@ -43,37 +43,57 @@ func (w *TableWriter) finish(ctx context.Context) (Table, error) {
 			return Table{}, err
 		}
 	}
-	cuts, t, err := w.survey(ctx)
-	if err != nil {
-		return t, err
-	}
-	parts, err := w.encode(ctx, cuts)
-	t.Layers = []Layer{{Kind: KindWhole, Parts: parts}}
-	return t, err
+	return w.finishWhole(ctx)
 }
 
-// survey reads all rows once, in order: duplicates, digest and cuts. It does
-// not look into rows, only at their heads.
-func (w *TableWriter) survey(ctx context.Context) ([]cut, Table, error) {
-	tree, cuts := newTrie(), cutter{bounds: w.o.Bounds}
+// finishWhole writes all rows. Their digest, and that no id stands twice, come
+// out while the parts are made.
+func (w *TableWriter) finishWhole(ctx context.Context) (Table, error) {
+	cuts, ok := w.census.cuts(w.o.Bounds)
+	if !ok {
+		var err error
+		if cuts, err = w.survey(ctx); err != nil {
+			return Table{}, err
+		}
+	}
+	tree := newTrie()
+	parts, err := w.encode(ctx, cuts, tree)
+	if errors.Is(err, errTwiceID) { // of several pairs, name the same one however many workers there are
+		_, err = w.survey(ctx)
+	}
+	return w.table(tree, Layer{Kind: KindWhole, Parts: parts}), err
+}
+
+// table is the table of the rows that a trie has seen.
+func (w *TableWriter) table(tree *trie, layers ...Layer) Table {
+	return Table{Name: w.t.Name, Columns: w.t.Columns, DependsOn: w.t.DependsOn, Rows: tree.rows, Digest: tree.digest(), Layers: layers}
+}
+
+// errTwiceID ends the making of parts; what is said of it comes from survey.
+var errTwiceID = errors.New("two rows have one id")
+
+// survey reads all rows once, in order: duplicates and cuts. It does not look
+// into rows, only at their heads.
+func (w *TableWriter) survey(ctx context.Context) ([]cut, error) {
+	cuts := cutter{bounds: w.o.Bounds}
 	var last sorted
+	n := 0
 	for rec, err := range w.sorter.Sorted() {
-		if err == nil && tree.rows%1024 == 0 {
+		if err == nil && n%1024 == 0 {
 			err = context.Cause(ctx)
 		}
 		if err != nil {
-			return nil, Table{}, err
+			return nil, err
 		}
 		r := readSorted(rec)
-		if tree.rows > 0 && r.id == last.id {
-			return nil, Table{}, w.duplicate(last, r)
+		if n > 0 && r.id == last.id {
+			return nil, w.duplicate(last, r)
 		}
-		tree.add(Entry{ID: r.id, Digest: r.digest})
 		cuts.add(r.id, int64(len(r.canonical)))
 		last = sorted{id: r.id, origin: r.origin}
+		n++
 	}
-	t := Table{Name: w.t.Name, Columns: w.t.Columns, DependsOn: w.t.DependsOn, Rows: tree.rows, Digest: tree.digest()}
-	return cuts.finish(), t, nil
+	return cuts.finish(), nil
 }
 
 // duplicate makes the error for two rows of one id; the first is read again,
@@ -97,8 +117,9 @@ func (w *TableWriter) duplicate(first, second sorted) error {
 }
 
 // encode makes the parts, several at once as memory allows, and stores those
-// that are made while the next ones are being made.
-func (w *TableWriter) encode(ctx context.Context, cuts []cut) ([]Part, error) {
+// that are made while the next ones are being made. Their rows grow the tree, if
+// there is one, in order.
+func (w *TableWriter) encode(ctx context.Context, cuts []cut, tree *trie) ([]Part, error) {
 	parts := make([]Part, len(cuts))
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -107,11 +128,17 @@ func (w *TableWriter) encode(ctx context.Context, cuts []cut) ([]Part, error) {
 	workers, ahead := w.workers()
 	g.SetLimit(workers)
 	stores.SetLimit(max(ahead, 1))
+	turns := newTurns(len(cuts))
 	for i, c := range cuts {
 		g.Go(func() error {
 			e, err := w.encodePart(making, c)
 			if err != nil {
 				return err
+			}
+			if tree != nil {
+				if err := turns.take(making, i, func() { e.index.each(func(b []byte) { tree.add(entryAt(b)) }) }); err != nil {
+					return errors.Join(err, e.out.Close())
+				}
 			}
 			store := func() (err error) {
 				defer func() { err = errors.Join(err, e.out.Close()) }()
@@ -134,6 +161,31 @@ func (w *TableWriter) encode(ctx context.Context, cuts []cut) ([]Part, error) {
 		err = storeErr
 	}
 	return parts, err
+}
+
+// turns lets goroutines that were started in order do something in that order.
+type turns []chan struct{}
+
+func newTurns(n int) turns {
+	t := make(turns, n)
+	for i := range t {
+		t[i] = make(chan struct{})
+	}
+	return t
+}
+
+// take waits until all before the i-th have had their turn.
+func (t turns) take(ctx context.Context, i int, f func()) error {
+	if i > 0 {
+		select {
+		case <-t[i-1]:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	f()
+	close(t[i])
+	return nil
 }
 
 const (

@@ -65,6 +65,17 @@ func (w *listWriter) endBlock() {
 	w.block = len(w.b)
 }
 
+// each calls f with the entries so far; not after finish.
+func (w *listWriter) each(f func(entry []byte)) {
+	for b := w.b[listHead:]; len(b) > 0; {
+		block := b[:min(len(b), blockOf*w.size)]
+		b = b[min(len(b), blockOf*w.size+4):]
+		for ; len(block) > 0; block = block[w.size:] {
+			f(block[:w.size])
+		}
+	}
+}
+
 func (w *listWriter) finish() []byte {
 	if len(w.b) > w.block {
 		w.endBlock()

@@ -153,16 +153,25 @@ func TestCutsAreTheDefinition(t *testing.T) {
 				ids := someIDs(rng, n, shape)
 				sizes := make([]int64, n)
 				c := cutter{bounds: b}
+				var counted census
 				for i, id := range ids {
 					sizes[i] = int64(rng.IntN(200))
 					if rng.IntN(50) == 0 {
 						sizes[i] = 10000 // out of bounds alone
 					}
 					c.add(id, sizes[i])
+					counted.add(id, sizes[i])
 				}
 				got, want := c.finish(), naiveCuts(ids, sizes, b, "")
 				if !slices.Equal(got, want) {
 					t.Fatalf("%s, %d rows, %+v: cuts\n%v, want\n%v", shape, n, b, got, want)
+				}
+				got, ok := counted.cuts(b)
+				if deep := slices.ContainsFunc(want, func(c cut) bool { return len(c.prefix) > censusDigits }); ok == deep && n > 0 {
+					t.Fatalf("%s, %d rows, %+v: a census has cuts: %v, want %v", shape, n, b, ok, !deep)
+				}
+				if ok && !slices.Equal(got, want) {
+					t.Fatalf("%s, %d rows, %+v: cuts of a census\n%v, want\n%v", shape, n, b, got, want)
 				}
 			}
 		}

@@ -198,7 +198,7 @@ func (w *TableWriter) finishUpon(ctx context.Context) (t Table, done bool, err e
 		}
 		return t, true, nil
 	}
-	parts, err := w.encode(ctx, cuts)
+	parts, err := w.encode(ctx, cuts, nil)
 	t.Layers = append(t.Layers, Layer{Kind: KindChange, Parts: parts})
 	return t, true, err
 }
@@ -326,6 +326,5 @@ func (w *TableWriter) surveyUpon(ctx context.Context) ([]cut, Table, error) {
 	if err != nil {
 		return nil, Table{}, err
 	}
-	t := Table{Name: w.t.Name, Columns: w.t.Columns, DependsOn: w.t.DependsOn, Rows: tree.rows, Digest: tree.digest()}
-	return cuts.finish(), t, nil
+	return cuts.finish(), w.table(tree), nil
 }

@@ -47,6 +47,7 @@ type TableWriter struct {
 
 	mu     sync.Mutex
 	sorter *extsort.Sorter
+	census census // of what is in the sorter
 	err    error
 
 	large *largePuts
@@ -190,6 +191,7 @@ func (w *TableWriter) sort(e *rowEncoder) error {
 		if err := w.sorter.Add(e.b[r.key:r.value], e.b[r.value:r.end]); err != nil {
 			return err
 		}
+		w.census.add(schemas.RowID(e.b[r.key:]), int64(binary.BigEndian.Uint32(e.b[r.value+16:])))
 	}
 	w.came.add(e.came)
 	return nil
