@@ -77,11 +77,19 @@ type Builder struct {
 	table *Table
 	b     *array.RecordBuilder
 	bytes int64
+
+	// Of the batch before: a batch like it needs no growing.
+	rows  int
+	texts []int // bytes by column
 }
 
 // NewBuilder returns an empty builder; Release it when done.
-func NewBuilder(t *Table) *Builder {
-	return &Builder{table: t, b: array.NewRecordBuilder(memory.DefaultAllocator, t.ArrowSchema())}
+func NewBuilder(t *Table) *Builder { return NewBuilderIn(memory.DefaultAllocator, t) }
+
+// NewBuilderIn is NewBuilder with batches in the allocator's memory.
+func NewBuilderIn(mem memory.Allocator, t *Table) *Builder {
+	b := array.NewRecordBuilder(mem, t.ArrowSchema())
+	return &Builder{table: t, b: b, texts: make([]int, len(b.Fields()))}
 }
 
 // Append adds a row. An error names the column whose value has the wrong Go
@@ -90,9 +98,7 @@ func (b *Builder) Append(r Row) error {
 	if len(r.Values) != len(b.table.Columns) {
 		return fmt.Errorf("table %s, key %q: row has %d values, table has %d columns", b.table.Name, r.Key, len(r.Values), len(b.table.Columns))
 	}
-	b.b.Field(0).(*array.FixedSizeBinaryBuilder).Append(r.ID[:])
-	b.b.Field(1).(*array.StringBuilder).Append(r.Key)
-	b.bytes += int64(len(r.ID) + len(r.Key))
+	b.Start(r.ID, r.Key)
 	for i, v := range r.Values {
 		n, err := appendValue(b.b.Field(leadColumns+i), b.table.Columns[i].Type, v)
 		if err != nil {
@@ -106,6 +112,9 @@ func (b *Builder) Append(r Row) error {
 // Start begins a row whose cells follow one by one: exactly one of Null, Text,
 // Int, Bool and Cell for each column. It is Append for callers who have no Row.
 func (b *Builder) Start(id RowID, key string) {
+	if b.rows > 0 && b.Len() == 0 {
+		b.reserve()
+	}
 	b.b.Field(0).(*array.FixedSizeBinaryBuilder).Append(id[:])
 	b.b.Field(1).(*array.StringBuilder).Append(key)
 	b.bytes += int64(len(id) + len(key))
@@ -164,7 +173,30 @@ func (b *Builder) Bytes() int64 { return b.bytes }
 // starts anew.
 func (b *Builder) Record() arrow.Record {
 	b.bytes = 0
-	return b.b.NewRecord()
+	rec := b.b.NewRecord()
+	b.rows = int(rec.NumRows())
+	for i, c := range rec.Columns() {
+		switch c := c.(type) {
+		case *array.String:
+			b.texts[i] = len(c.ValueBytes())
+		case *array.Binary:
+			b.texts[i] = len(c.ValueBytes())
+		}
+	}
+	return rec
+}
+
+// reserve makes room for a batch like the one before.
+func (b *Builder) reserve() {
+	for i, f := range b.b.Fields() {
+		f.Reserve(b.rows)
+		switch f := f.(type) {
+		case *array.StringBuilder:
+			f.ReserveData(b.texts[i])
+		case *array.BinaryBuilder:
+			f.ReserveData(b.texts[i])
+		}
+	}
 }
 
 // Release frees the builder.

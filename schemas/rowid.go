@@ -40,16 +40,13 @@ func DependentRowID(user RowID, entity string, key ...string) RowID {
 }
 
 func hashParts(parts ...string) [sha256.Size]byte {
-	h := sha256.New()
-	var n [8]byte
+	var room [256]byte
+	b := room[:0]
 	for _, p := range parts {
-		binary.BigEndian.PutUint64(n[:], uint64(len(p)))
-		h.Write(n[:])
-		h.Write([]byte(p))
+		b = binary.BigEndian.AppendUint64(b, uint64(len(p)))
+		b = append(b, p...)
 	}
-	var sum [sha256.Size]byte
-	h.Sum(sum[:0])
-	return sum
+	return sha256.Sum256(b)
 }
 
 // String is the id as 32 lower-case hex digits, the form used in reference

@@ -103,8 +103,8 @@ const (
 	badUnclosed = "a quote that is never closed"
 )
 
-// Cut finds the end of a record. Most lines have no quotes; only the others are
-// looked at field by field.
+// Cut finds the end of a record. Most records end with their line; only the
+// others are looked at field by field.
 func (f *format) Cut(data []byte, eof bool, limit int) records.Cut {
 	n := bytes.IndexByte(data, '\n') + 1
 	switch {
@@ -118,8 +118,10 @@ func (f *format) Cut(data []byte, eof bool, limit int) records.Cut {
 		return records.Cut{N: n, Lines: 1, Bad: tooLong(limit)}
 	}
 	line := data[:n]
-	if !f.quotes || bytes.IndexByte(line, f.quote) < 0 {
-		return records.Cut{N: n, Lines: ends(line), Blank: len(bytes.TrimRight(line, "\r\n")) == 0}
+	// Every field in quotes that ends here has an even number of them: then the
+	// record ends too, unless it breaks the rules, which ends it here as well.
+	if !f.quotes || bytes.Count(line, []byte{f.quote})%2 == 0 {
+		return records.Cut{N: n, Lines: ends(line), Blank: line[0] <= '\r' && len(bytes.TrimRight(line, "\r\n")) == 0}
 	}
 	end, bad := f.record(data[:min(len(data), limit+1)], eof && len(data) <= limit)
 	if end == 0 && bad == "" {
@@ -227,19 +229,20 @@ type parser struct {
 	want   int // 0: any
 	fields []records.Field
 	buf    []byte
+	quoted bool // the record has quotes
 }
 
-// Parse takes a record apart that Cut let pass.
+// Parse takes a record apart.
 func (p *parser) Parse(record []byte) ([]records.Field, string) {
 	p.fields, p.buf = p.fields[:0], p.buf[:0]
 	record = bytes.TrimSuffix(record, []byte{'\n'})
 	record = bytes.TrimSuffix(record, []byte{'\r'})
-	for {
-		rest, more := p.field(record)
-		if !more {
-			break
+	p.quoted = p.f.quotes && bytes.IndexByte(record, p.f.quote) >= 0
+	for more := true; more; {
+		var bad string
+		if record, more, bad = p.field(record); bad != "" {
+			return nil, bad
 		}
-		record = rest
 	}
 	if p.want > 0 && len(p.fields) != p.want {
 		return nil, fmt.Sprintf("%d fields, where the header has %d", len(p.fields), p.want)
@@ -248,19 +251,28 @@ func (p *parser) Parse(record []byte) ([]records.Field, string) {
 }
 
 // field takes the first field off; more says that a delimiter follows.
-func (p *parser) field(data []byte) (rest []byte, more bool) {
-	if p.f.quotes && len(data) > 0 && data[0] == p.f.quote {
+func (p *parser) field(data []byte) (rest []byte, more bool, bad string) {
+	if p.quoted && len(data) > 0 && data[0] == p.f.quote {
 		n := p.f.closing(data)
+		switch {
+		case n == 0:
+			return nil, false, badUnclosed
+		case n < len(data) && data[n] != p.f.delimiter:
+			return nil, false, badAfter
+		}
 		p.fields = append(p.fields, records.Field{Kind: records.One, Value: p.unquote(data[1 : n-1])})
 		if n == len(data) {
-			return nil, false
+			return nil, false, ""
 		}
-		return data[n+1:], true
+		return data[n+1:], true, ""
 	}
 	v := data
 	i := bytes.IndexByte(data, p.f.delimiter)
 	if i >= 0 {
 		v = data[:i]
+	}
+	if p.quoted && bytes.IndexByte(v, p.f.quote) >= 0 {
+		return nil, false, badInside
 	}
 	field := records.Field{Kind: records.One, Value: v}
 	if len(v) == 0 || p.isNull(v) {
@@ -268,9 +280,9 @@ func (p *parser) field(data []byte) (rest []byte, more bool) {
 	}
 	p.fields = append(p.fields, field)
 	if i < 0 {
-		return nil, false
+		return nil, false, ""
 	}
-	return data[i+1:], true
+	return data[i+1:], true, ""
 }
 
 func (p *parser) isNull(v []byte) bool {
@@ -284,15 +296,15 @@ func (p *parser) isNull(v []byte) bool {
 
 // unquote undoubles quotes. The buffer may move: what lies in it stays valid.
 func (p *parser) unquote(v []byte) []byte {
-	if bytes.IndexByte(v, p.f.quote) < 0 {
+	i := bytes.IndexByte(v, p.f.quote)
+	if i < 0 {
 		return v
 	}
 	start := len(p.buf)
-	for i := 0; i < len(v); i++ {
-		p.buf = append(p.buf, v[i])
-		if v[i] == p.f.quote {
-			i++
-		}
+	for ; i >= 0; i = bytes.IndexByte(v, p.f.quote) {
+		p.buf = append(p.buf, v[:i+1]...)
+		v = v[i+2:]
 	}
+	p.buf = append(p.buf, v...)
 	return p.buf[start:len(p.buf):len(p.buf)]
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"sync"
 
 	"github.com/parallelrun/parallelrun/extract/files"
 )
@@ -11,6 +12,24 @@ import (
 // chunkBytes is how much text a worker takes at once, and the least that a
 // file's buffer holds.
 const chunkBytes = 1 << 20
+
+// chunks are texts that nobody needs any more.
+var chunks sync.Pool // of *[chunkBytes]byte
+
+// newChunk returns room for a text, which holds anything.
+func newChunk() []byte {
+	if c, _ := chunks.Get().(*[chunkBytes]byte); c != nil {
+		return c[:]
+	}
+	return make([]byte, chunkBytes)
+}
+
+// recycle takes a text back that is not looked at any more.
+func recycle(text []byte) {
+	if cap(text) == chunkBytes {
+		chunks.Put((*[chunkBytes]byte)(text[:chunkBytes]))
+	}
+}
 
 // piece is a record within a chunk.
 type piece struct {
@@ -31,10 +50,11 @@ type cutter struct {
 	line   int  // of buf[0]
 	read   int64
 	last   byte
+	pieces int // of the chunk before
 }
 
 func newCutter(t *files.Text, f Format, limit int) *cutter {
-	return &cutter{in: t, format: f, limit: limit, buf: make([]byte, chunkBytes), line: 1}
+	return &cutter{in: t, format: f, limit: limit, buf: newChunk(), line: 1}
 }
 
 // next returns records and the text that they lie in, which the caller owns;
@@ -52,12 +72,16 @@ func (c *cutter) next(most int) (text []byte, pieces []piece, err error) {
 				break
 			}
 			if !cut.Blank {
+				if pieces == nil {
+					pieces = make([]piece, 0, min(most, c.pieces+c.pieces/8+16))
+				}
 				pieces = append(pieces, piece{start: at, end: at + cut.N, line: line, bad: cut.Bad})
 			}
 			at, line, c.skip = at+cut.N, line+cut.Lines, cut.Rest
 		}
 		switch {
 		case len(pieces) > 0:
+			c.pieces = len(pieces)
 			return c.take(at, line), pieces, nil
 		case at > 0: // blank lines only
 			c.drop(at)
@@ -111,7 +135,10 @@ func (c *cutter) drop(n int) {
 func (c *cutter) take(n, line int) []byte {
 	text := c.buf[:n]
 	rest := c.buf[n:c.have]
-	c.buf = make([]byte, max(chunkBytes, len(rest)))
+	c.buf = newChunk()
+	if len(rest) > len(c.buf) {
+		c.buf = make([]byte, len(rest))
+	}
 	c.have = copy(c.buf, rest)
 	c.line = line
 	return text

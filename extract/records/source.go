@@ -229,10 +229,7 @@ func (r *run) read(ctx context.Context, tables []*table) error {
 	})
 	for range r.s.options.Workers {
 		g.Go(func() error {
-			for j := range jobs {
-				j.err = r.work(j)
-				close(j.done)
-			}
+			r.work(jobs)
 			return nil
 		})
 	}

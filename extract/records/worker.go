@@ -10,18 +10,46 @@ import (
 	"github.com/parallelrun/parallelrun/extract"
 	"github.com/parallelrun/parallelrun/extract/files"
 	"github.com/parallelrun/parallelrun/extract/secrets"
+	"github.com/parallelrun/parallelrun/internal/arrowmem"
 	"github.com/parallelrun/parallelrun/schemas"
 )
 
+// work makes rows of the chunks that come, and passes each on as done.
+func (r *run) work(jobs <-chan *job) {
+	workers := map[*table]*worker{}
+	defer func() {
+		for _, w := range workers {
+			w.builder.Release()
+		}
+	}()
+	for j := range jobs {
+		w := workers[j.file.table]
+		if w == nil {
+			w = newWorker(r, j.file.table)
+			workers[j.file.table] = w
+		}
+		if j.err = w.work(j); j.err != nil { // its builder may hold half a row
+			w.builder.Release()
+			delete(workers, j.file.table)
+		}
+		close(j.done)
+	}
+}
+
+func newWorker(r *run, t *table) *worker {
+	return &worker{run: r, table: t, builder: schemas.NewBuilderIn(arrowmem.Pooled, &t.spec.Table),
+		cells: make([]*fieldAt, len(t.declared)), key: make([]*fieldAt, len(t.config.Key))}
+}
+
 // work makes rows of a chunk.
-func (r *run) work(j *job) error {
-	t := j.file.table
-	w := &worker{run: r, job: j, table: t, parser: r.s.format.Parser(len(j.file.slots), t.config.Flatten), builder: schemas.NewBuilder(&t.spec.Table),
-		cells: make([]*fieldAt, len(t.declared)), key: make([]*fieldAt, len(t.config.Key)), named: map[string]*slot{}}
-	defer w.builder.Release()
+func (w *worker) work(j *job) error {
+	if w.job == nil || w.job.file != j.file {
+		w.parser, w.named = w.s.format.Parser(len(j.file.slots), w.table.config.Flatten), map[string]*slot{}
+	}
+	w.job, w.origins = j, make([]int64, 0, len(j.pieces))
 	j.counts = newCounts()
 	for _, c := range j.file.lacks {
-		j.counts.first("lacks "+c.field, r.s.files[j.file.index])
+		j.counts.first("lacks "+c.field, w.s.files[j.file.index])
 	}
 	for _, p := range j.pieces {
 		if err := w.record(p); err != nil {
@@ -29,11 +57,12 @@ func (r *run) work(j *job) error {
 		}
 	}
 	w.flush()
+	recycle(j.text)
 	j.text, j.pieces = nil, nil
 	return nil
 }
 
-// worker makes rows of one chunk.
+// worker makes rows of one table, chunk after chunk.
 type worker struct {
 	*run
 	job     *job
@@ -49,6 +78,7 @@ type worker struct {
 	fields   []fieldAt
 	cells    []*fieldAt // by declared column
 	key      []*fieldAt // by part of the key
+	parts    []string   // of the key
 	problems []string
 	other    map[string][][]byte
 	sealed   map[string][]schemas.Sealed
@@ -111,7 +141,7 @@ func (w *worker) take(fields []Field) {
 	}
 }
 
-// mostNames bounds how many names of fields a chunk remembers.
+// mostNames bounds how many names of fields a worker remembers.
 const mostNames = 10_000
 
 func (w *worker) slot(i int, f *Field) *slot {
@@ -133,7 +163,7 @@ func (w *worker) slot(i int, f *Field) *slot {
 
 // keyOf is the row's legacy key.
 func (w *worker) keyOf() (key, bad string) {
-	parts := make([]string, len(w.key))
+	parts := w.parts[:0]
 	for i, f := range w.key {
 		name := w.table.config.Key[i]
 		switch {
@@ -146,9 +176,9 @@ func (w *worker) keyOf() (key, bad string) {
 		case secrets.Looks(f.Value):
 			return "", "the key " + name + " looks like a secret, and a key can't be sealed"
 		}
-		parts[i] = string(f.Value)
+		parts = append(parts, string(f.Value))
 	}
-	if len(parts) > 1 {
+	if w.parts = parts; len(parts) > 1 {
 		for i := range parts {
 			parts[i] = escapeKey.Replace(parts[i])
 		}

@@ -52,6 +52,9 @@ func Looks(value []byte) bool {
 	for _, c := range value {
 		has |= telling[c]
 	}
+	if has == 0 {
+		return false
+	}
 	if has&brace != 0 {
 		tail := 1
 		if !utf8.Valid(value) {
@@ -61,7 +64,7 @@ func Looks(value []byte) bool {
 			return true
 		}
 	}
-	return has&dollar != 0 && dollarScheme(value) || has&(trigger|token) != 0 && containsMarker(value)
+	return has&dollar != 0 && dollarScheme(value) || has&token != 0 && jwt(value) || has&trigger != 0 && containsMarker(value)
 }
 
 // telling says of each byte what a value without it can't hold, so that most
@@ -189,15 +192,18 @@ type placedMarker struct {
 	at   int
 }
 
-// containsMarker looks for markers and JSON web tokens. Large values are
-// searched at their start only: no directory hides a seed behind a photo.
+// mostSearched: large values are searched at their start only: no directory
+// hides a seed behind a photo.
+const mostSearched = 64 << 10
+
+// containsMarker looks for markers.
 func containsMarker(v []byte) bool {
-	v = v[:min(len(v), 64<<10)]
-	if jwt(v) {
-		return true
-	}
+	v = v[:min(len(v), mostSearched)]
 	for i, c := range v {
-		for _, m := range markersBy[c] { // none for most bytes
+		if telling[c]&trigger == 0 {
+			continue
+		}
+		for _, m := range markersBy[c] {
 			if start := i - m.at; start >= 0 && len(v)-start >= len(m.text) && lowerByte(v[i-1]) == m.text[m.at-1] && equalLower(v[start:start+len(m.text)], m.text) {
 				return true
 			}
@@ -226,6 +232,7 @@ func lowerByte(c byte) byte {
 
 // jwt finds the compact form: two base64url JSON objects and a signature.
 func jwt(v []byte) bool {
+	v = v[:min(len(v), mostSearched)]
 	i := bytes.Index(v, []byte("eyJ"))
 	if i < 0 {
 		return false

@@ -8,10 +8,11 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/apache/arrow/go/v17/arrow"
 	"github.com/apache/arrow/go/v17/arrow/array"
-	"github.com/apache/arrow/go/v17/arrow/memory"
 	"github.com/apache/arrow/go/v17/parquet/pqarrow"
 
+	"github.com/parallelrun/parallelrun/internal/arrowmem"
 	"github.com/parallelrun/parallelrun/internal/seal"
 	"github.com/parallelrun/parallelrun/schemas"
 )
@@ -46,7 +47,7 @@ func newPartEncoder(w *TableWriter) (_ *partEncoder, err error) {
 	if e.pq, err = newParquetWriter(&w.t, e.out); err != nil {
 		return nil, errors.Join(err, e.out.Close())
 	}
-	e.batch = array.NewRecordBuilder(memory.DefaultAllocator, storedSchema(&w.t))
+	e.batch = array.NewRecordBuilder(arrowmem.Pooled, storedSchema(&w.t))
 	return e, nil
 }
 
@@ -216,7 +217,22 @@ func (e *partEncoder) flush() error {
 	rec := e.batch.NewRecord()
 	defer rec.Release()
 	e.rows, e.bytes = 0, 0
+	reserveLike(e.batch, rec)
 	return e.pq.Write(rec)
+}
+
+// reserveLike makes room for a batch like the one before, which then needs no
+// growing.
+func reserveLike(b *array.RecordBuilder, rec arrow.Record) {
+	for i, c := range rec.Columns() {
+		b.Field(i).Reserve(c.Len())
+		switch c := c.(type) {
+		case *array.String:
+			b.Field(i).(*array.StringBuilder).ReserveData(len(c.ValueBytes()))
+		case *array.Binary:
+			b.Field(i).(*array.BinaryBuilder).ReserveData(len(c.ValueBytes()))
+		}
+	}
 }
 
 // sealedIn are the key epochs of the part's boxes, ascending; nil where they are

@@ -5,11 +5,11 @@ import (
 	"strings"
 
 	"github.com/apache/arrow/go/v17/arrow"
-	"github.com/apache/arrow/go/v17/arrow/memory"
 	"github.com/apache/arrow/go/v17/parquet"
 	"github.com/apache/arrow/go/v17/parquet/compress"
 	"github.com/apache/arrow/go/v17/parquet/pqarrow"
 
+	"github.com/parallelrun/parallelrun/internal/arrowmem"
 	"github.com/parallelrun/parallelrun/schemas"
 )
 
@@ -86,6 +86,7 @@ func checkShape(t *schemas.Table) error {
 // they can't hold a value of a person, because footers are read by everyone.
 func writerProperties(t *schemas.Table) *parquet.WriterProperties {
 	props := []parquet.WriterProperty{
+		parquet.WithAllocator(arrowmem.Pooled),
 		parquet.WithCompression(compress.Codecs.Zstd),
 		parquet.WithCompressionLevel(1),
 		parquet.WithDictionaryDefault(false),
@@ -106,7 +107,7 @@ func writerProperties(t *schemas.Table) *parquet.WriterProperties {
 
 // newParquetWriter writes batches of the stored schema, a row group each.
 func newParquetWriter(t *schemas.Table, w *spool) (*pqarrow.FileWriter, error) {
-	return pqarrow.NewFileWriter(storedSchema(t), noClose{w}, writerProperties(t), pqarrow.NewArrowWriterProperties(pqarrow.WithAllocator(memory.DefaultAllocator)))
+	return pqarrow.NewFileWriter(storedSchema(t), noClose{w}, writerProperties(t), pqarrow.NewArrowWriterProperties(pqarrow.WithAllocator(arrowmem.Pooled)))
 }
 
 // noClose hides Close from the Parquet writer, which would close the spool.
