@@ -112,8 +112,12 @@ func (a *arena) record(e entry) Record {
 	return Record{Key: b[:k:k], Value: b[k : k+v : k+v]}
 }
 
-func (a *arena) sort() {
-	slices.SortFunc(a.entries, func(x, y entry) int {
+func (a *arena) sort() { a.sortSome(a.entries) }
+
+// sortSome sorts some of the entries, where they lie; others may be sorted at
+// the same time.
+func (a *arena) sortSome(entries []entry) {
+	slices.SortFunc(entries, func(x, y entry) int {
 		if x.prefix != y.prefix {
 			return cmp.Compare(x.prefix, y.prefix)
 		}

@@ -35,6 +35,9 @@ type Options struct {
 	Memory int64
 	// Dir is where runs are spilled; empty means os.TempDir.
 	Dir string
+	// Workers is how many runs are made at once when memory is full; zero means
+	// one.
+	Workers int
 }
 
 // Record is one key with its value.
@@ -45,10 +48,11 @@ type Record struct{ Key, Value []byte }
 // is not safe for concurrent use. Once Sorted or Range has been called, both
 // may be called again, also from several goroutines, but Add refuses.
 type Sorter struct {
-	memory int64
-	dir    string
-	aead   cipher.AEAD
-	create func(dir string) (file, error) // replaced in tests
+	memory  int64
+	dir     string
+	workers int
+	aead    cipher.AEAD
+	create  func(dir string) (file, error) // replaced in tests
 
 	buf     arena
 	runs    []*run // oldest first, levels falling
@@ -81,7 +85,7 @@ func (e *SpillError) Unwrap() error { return e.Err }
 // New returns an empty Sorter. It touches no disk until it must spill. Close
 // it in any case.
 func New(o Options) *Sorter {
-	s := &Sorter{memory: o.Memory, dir: o.Dir, create: createTemp}
+	s := &Sorter{memory: o.Memory, dir: o.Dir, workers: max(o.Workers, 1), create: createTemp}
 	if s.memory <= 0 {
 		s.memory = DefaultMemory
 	}

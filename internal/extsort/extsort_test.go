@@ -94,7 +94,9 @@ func TestSortedLikeStableSort(t *testing.T) {
 		name                 string
 		n, keys, value       int
 		memory               int64
+		workers              int
 		wantSpill, wantLevel bool
+		wantRuns             int
 	}{
 		{name: "empty", memory: 1 << 20},
 		{name: "one", n: 1, value: 10, memory: 1 << 20},
@@ -103,11 +105,12 @@ func TestSortedLikeStableSort(t *testing.T) {
 		{name: "spilled", n: 20000, value: 100, memory: 128 << 10, wantSpill: true},
 		{name: "spilled, few keys", n: 20000, keys: 9, value: 100, memory: 128 << 10, wantSpill: true},
 		{name: "several passes", n: 60000, keys: 500, value: 300, memory: 128 << 10, wantSpill: true, wantLevel: true},
+		{name: "runs side by side", n: 60000, keys: 500, value: 300, memory: 6 << 20, workers: 3, wantSpill: true, wantRuns: 8},
 		{name: "large records", n: 200, keys: 50, value: 40000, memory: 128 << 10, wantSpill: true},
 		{name: "records over the limit", n: 12, value: 400000, memory: 128 << 10, wantSpill: true},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			s := New(Options{Memory: tc.memory, Dir: t.TempDir()})
+			s := New(Options{Memory: tc.memory, Dir: t.TempDir(), Workers: tc.workers})
 			defer s.Close()
 			want := randomPairs(7, tc.n, tc.keys, tc.value)
 			for _, p := range want {
@@ -123,6 +126,9 @@ func TestSortedLikeStableSort(t *testing.T) {
 			}
 			if (s.Spilled() > 0) != tc.wantSpill {
 				t.Errorf("spilled %d bytes, want spill: %v", s.Spilled(), tc.wantSpill)
+			}
+			if tc.wantRuns > 0 && len(s.runs) != tc.wantRuns {
+				t.Errorf("%d runs, want %d", len(s.runs), tc.wantRuns)
 			}
 			if tc.wantLevel && !slices.ContainsFunc(s.runs, func(r *run) bool { return r.level > 0 }) {
 				t.Error("no merge pass happened")

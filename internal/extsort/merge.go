@@ -1,6 +1,9 @@
 package extsort
 
-import "bytes"
+import (
+	"bytes"
+	"errors"
+)
 
 // mergeFullLevel merges the runs of the lowest level into one of the next when
 // there are as many as one merge reads. Runs stay ordered from old to new, so
@@ -29,8 +32,9 @@ func (s *Sorter) mergeLast(n int) error {
 	}
 	err = w.finish(s.merge(last, nil, nil, w.add))
 	if err != nil {
-		return err
+		return errors.Join(err, w.run.f.Close())
 	}
+	s.spilled += w.written
 	for _, r := range last {
 		if err := r.f.Close(); err != nil {
 			return &SpillError{Dir: s.dir, Op: "remove", Err: err}

@@ -8,6 +8,8 @@ import (
 	"io"
 	"os"
 	"sort"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // file is what a run needs of a temporary file. Close also removes it.
@@ -40,29 +42,57 @@ func (s *Sorter) blockSize() int { return int(min(max(s.memory/256, 4<<10), 64<<
 // fanIn is how many runs one merge reads within a quarter of the memory.
 func (s *Sorter) fanIn() int { return int(min(max(s.memory/4/int64(s.blockSize()), 2), 128)) }
 
-// spill sorts what was collected into a new run. Full levels are merged first,
-// so that open files stay few however much is added.
+// leastRun is how many records are worth a run of their own.
+const leastRun = 4096
+
+// spill sorts what was collected into new runs, one for each worker, that are
+// made side by side. Full levels are merged first, so that open files stay few
+// however much is added.
 func (s *Sorter) spill() error {
-	if len(s.buf.entries) == 0 {
+	n := len(s.buf.entries)
+	if n == 0 {
 		return nil
 	}
 	if err := s.mergeFullLevel(); err != nil {
 		return err
 	}
-	s.buf.sort()
-	w, err := s.newRun(0)
-	if err != nil {
-		return err
+	var writers []*runWriter
+	var g errgroup.Group
+	var failed error
+	for todo := s.buf.entries; len(todo) > 0; {
+		left := max(min(s.workers, n/leastRun)-len(writers), 1)
+		some := todo[:len(todo)/left] // each after those that were added before
+		todo = todo[len(some):]
+		w, err := s.newRun(0)
+		if err != nil {
+			failed = err
+			break
+		}
+		writers = append(writers, w)
+		g.Go(func() error { return w.finish(w.addSorted(&s.buf, some)) })
 	}
-	s.buf.each(nil, nil, func(r Record) bool {
-		err = w.add(r)
-		return err == nil
-	})
-	if err = w.finish(err); err != nil {
+	if err := errors.Join(failed, g.Wait()); err != nil {
+		for _, w := range writers {
+			err = errors.Join(err, w.run.f.Close())
+		}
 		return err
 	}
 	s.buf.reset()
-	s.runs = append(s.runs, w.run)
+	for _, w := range writers {
+		s.runs = append(s.runs, w.run)
+		s.spilled += w.written
+	}
+	return nil
+}
+
+// addSorted adds some of the records that were collected.
+func (w *runWriter) addSorted(a *arena, some []entry) error {
+	a.sortSome(some)
+	for _, e := range some {
+		if err := w.add(a.record(e)); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
@@ -73,6 +103,8 @@ type runWriter struct {
 	buf  []byte // plain bytes of the block under way, with room for the tag
 	head [recordHead]byte
 	n    uint64 // blocks written
+
+	written int64 // bytes of the file
 }
 
 func (s *Sorter) newRun(level int) (*runWriter, error) {
@@ -118,7 +150,7 @@ func (w *runWriter) flush() error {
 	nonce := nonce(w.run.id, w.n)
 	sealed := w.s.aead.Seal(w.buf[:0], nonce[:], w.buf, nil)
 	n, err := w.run.f.Write(sealed)
-	w.s.spilled += int64(n)
+	w.written += int64(n)
 	if err != nil {
 		return &SpillError{Dir: w.s.dir, Op: "write", Err: err}
 	}
@@ -127,15 +159,12 @@ func (w *runWriter) flush() error {
 	return nil
 }
 
-// finish writes the last block, or gives the file up after an error.
+// finish writes the last block, if there was no error.
 func (w *runWriter) finish(err error) error {
 	if err == nil && len(w.buf) > 0 {
 		err = w.flush()
 	}
-	if err != nil {
-		return errors.Join(err, w.run.f.Close())
-	}
-	return nil
+	return err
 }
 
 func nonce(run uint32, block uint64) (n [12]byte) {

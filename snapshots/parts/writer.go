@@ -64,7 +64,7 @@ func NewTableWriter(t schemas.Table, o Options) *TableWriter {
 	o.Workers = max(o.Workers, 1)
 	o.Bounds = o.Bounds.orDefault()
 	w := &TableWriter{t: t, o: o, err: checkShape(&t)}
-	w.sorter = extsort.New(extsort.Options{Memory: o.Memory / 2, Dir: o.TempDir})
+	w.sorter = extsort.New(extsort.Options{Memory: o.Memory / 2, Dir: o.TempDir, Workers: o.Workers})
 	w.large = newLargePuts(o.Put, min(o.Memory/4, largeMemory))
 	w.pool.New = func() any { return newRowEncoder(&w.t) }
 	w.upon = newUpon(&w.t, o)
