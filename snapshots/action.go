@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"regexp"
 	"strings"
 )
 
@@ -116,10 +115,18 @@ func (a SnapshotAction) apply(st *State, e *Entry) {
 	delete(st.Dropped, a.Digest)
 }
 
-var (
-	refName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._/@=-]{0,127}$`)
-	hexOnly = regexp.MustCompile(`^[0-9a-f]{6,}$`)
+// Characters of names.
+const (
+	lowerHex     = "0123456789abcdef"
+	alphanumeric = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+	mostOfName   = 128
+	leastOfHex   = 6 // fewer are no short form of a digest
 )
+
+// consistsOf says whether a text has no other bytes than these.
+func consistsOf(s, bytes string) bool {
+	return !strings.ContainsFunc(s, func(r rune) bool { return !strings.ContainsRune(bytes, r) })
+}
 
 // CheckRefName says whether a name may be a ref: letters, digits and ._/@=-,
 // not to be taken for a digest nor for what a checkpoint pins.
@@ -132,10 +139,10 @@ func CheckRefName(name string) error {
 
 // checkName holds a name of whatever kind against what all names must be.
 func checkName(kind, name string) error {
-	if !refName.MatchString(name) {
+	if name == "" || len(name) > mostOfName || !consistsOf(name, alphanumeric+"._/@=-") || !consistsOf(name[:1], alphanumeric) {
 		return fmt.Errorf("%s name %q: use up to 128 letters, digits and ._/@=-, a letter or digit first", kind, name)
 	}
-	if hexOnly.MatchString(name) {
+	if len(name) >= leastOfHex && consistsOf(name, lowerHex) {
 		return fmt.Errorf("%s name %q looks like a digest: add another letter or sign", kind, name)
 	}
 	return nil

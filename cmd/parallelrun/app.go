@@ -84,13 +84,10 @@ const outsideGo config.Size = 48 << 20
 
 // limitMemory tells the garbage collector about the limit. What Go does not
 // count (the program itself, its threads) gets the rest. Below the limit the
-// collector may be lazy: memory that was granted is there to be used.
+// collector is lazy (see lazygc): memory that was granted is there to be used.
 func limitMemory(limit config.Size) {
 	if os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(int64(max(limit/2, limit-max(limit/10, outsideGo))))
-	}
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(400)
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 	"os/signal"
 	"syscall"
 
+	_ "github.com/parallelrun/parallelrun/internal/lazygc" // a lazy collector from the start on
 	"github.com/parallelrun/parallelrun/internal/ui"
 )
 
