@@ -38,12 +38,16 @@ func (s *Store) verified() parts.OpenFunc {
 	}
 }
 
-func (s *Store) firstCopy() parts.OpenFunc {
-	return parts.Verified(func(ctx context.Context, o parts.Object) (parts.Source, error) { return s.openSized(ctx, o) })
+func (s *Store) firstCopy() parts.OpenFunc { return parts.Verified(s.openFirst) }
+
+func (s *Store) secondCopy() parts.OpenFunc { return parts.Verified(s.openSecond) }
+
+func (s *Store) openFirst(ctx context.Context, o parts.Object) (parts.Source, error) {
+	return s.openSized(ctx, o)
 }
 
-func (s *Store) secondCopy() parts.OpenFunc {
-	return s.copyAt(func(o parts.Object) string { return repairedKey(objectKey(o)) })
+func (s *Store) openSecond(ctx context.Context, o parts.Object) (parts.Source, error) {
+	return s.openCopy(ctx, o, repairedKey(objectKey(o)))
 }
 
 // copyAt opens copies of objects under other keys.

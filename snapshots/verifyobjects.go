@@ -373,11 +373,11 @@ func (v *verifier) within(each int64) int {
 
 // compare holds an object's bytes against its SHA-256.
 func (v *verifier) compare(ctx context.Context, o *object) error {
-	err := v.hash(ctx, o, v.s.firstCopy())
+	err := v.hash(ctx, o, v.s.openFirst)
 	if err == nil || !IsCorrupt(err) {
 		return err
 	}
-	again := v.hash(ctx, o, v.s.secondCopy())
+	again := v.hash(ctx, o, v.s.openSecond)
 	if again != nil && !IsCorrupt(again) {
 		return again
 	}
@@ -385,13 +385,12 @@ func (v *verifier) compare(ctx context.Context, o *object) error {
 	return nil
 }
 
-func (v *verifier) hash(ctx context.Context, o *object, open parts.OpenFunc) error {
-	_, c, err := open(ctx, o.Object)
-	if err != nil {
-		return err
+func (v *verifier) hash(ctx context.Context, o *object, open parts.SourceFunc) error {
+	err := parts.Check(ctx, open, o.Object)
+	if err == nil {
+		v.wasRead(o)
 	}
-	v.wasRead(o)
-	return c.Close()
+	return err
 }
 
 func (v *verifier) wasRead(o *object) {

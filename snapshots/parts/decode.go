@@ -21,6 +21,19 @@ type groupDecoder struct {
 	rg     *file.RowGroupReader
 	rows   int64
 	leaves map[int]*leaf
+
+	mem   memory.Allocator
+	owned []releaser // what was made, as far as it counts who refers to it
+}
+
+// releaser is memory of Arrow's that goes back to its allocator once all who
+// refer to it have let go.
+type releaser interface{ Release() }
+
+// own notes something that was made.
+func own[T releaser](d *groupDecoder, x T) T {
+	d.owned = append(d.owned, x)
+	return x
 }
 
 // leaf is a decoded Parquet column: a slot for each value and null, and the
@@ -39,7 +52,7 @@ func (d *groupDecoder) column(f *pqarrow.SchemaField) (arrow.Array, error) {
 	if int64(data.Len()) != d.rows {
 		return nil, fmt.Errorf("column %s has %d rows, its group %d", f.Field.Name, data.Len(), d.rows)
 	}
-	return array.MakeFromData(data), nil
+	return own(d, array.MakeFromData(data)), nil
 }
 
 // build decodes a field that has at most bound slots.
@@ -89,7 +102,7 @@ func (d *groupDecoder) list(f *pqarrow.SchemaField, bound int64) (arrow.ArrayDat
 	if io.NullCount > 0 {
 		buffers[0] = memory.NewBufferBytes(io.ValidBits)
 	}
-	return array.NewData(f.Field.Type, int(io.Read), buffers, []arrow.ArrayData{item}, int(io.NullCount), 0), nil
+	return own(d, array.NewData(f.Field.Type, int(io.Read), buffers, []arrow.ArrayData{item}, int(io.NullCount), 0)), nil
 }
 
 // structure decodes a struct: sealed values and large values, whose fields are
@@ -123,7 +136,7 @@ func (d *groupDecoder) structure(f *pqarrow.SchemaField, bound int64) (arrow.Arr
 			buffers[0] = memory.NewBufferBytes(io.ValidBits)
 		}
 	}
-	return array.NewData(f.Field.Type, n, buffers, children, nulls, 0), nil
+	return own(d, array.NewData(f.Field.Type, n, buffers, children, nulls, 0)), nil
 }
 
 // firstLeaf decodes the first leaf under a field; all leaves under it tell the
@@ -144,7 +157,7 @@ func (d *groupDecoder) leaf(f *pqarrow.SchemaField) (*leaf, error) {
 	if err != nil {
 		return nil, err
 	}
-	rr := file.NewRecordReader(d.pq.MetaData().Schema.Column(f.ColIndex), f.LevelInfo, f.Field.Type, memory.DefaultAllocator, d.pq.BufferPool())
+	rr := file.NewRecordReader(d.pq.MetaData().Schema.Column(f.ColIndex), f.LevelInfo, f.Field.Type, d.mem, d.pq.BufferPool())
 	defer rr.Release()
 	rr.SetPageReader(pages)
 	if err := rr.Reserve(d.rows); err != nil {
@@ -161,7 +174,7 @@ func (d *groupDecoder) leaf(f *pqarrow.SchemaField) (*leaf, error) {
 		return nil, fmt.Errorf("%d of %d rows are there", n, d.rows)
 	}
 	l := &leaf{def: copyLevels(rr.DefLevels(), rr.LevelsPos()), rep: copyLevels(rr.RepLevels(), rr.LevelsPos())}
-	if l.data, err = leafData(rr, f.Field.Type); err != nil {
+	if l.data, err = d.leafData(rr, f.Field.Type); err != nil {
 		return nil, err
 	}
 	d.leaves[f.ColIndex] = l
@@ -177,25 +190,25 @@ func copyLevels(levels []int16, n int64) []int16 {
 }
 
 // leafData takes what a record reader has read, as Arrow data of type t.
-func leafData(rr file.RecordReader, t arrow.DataType) (arrow.ArrayData, error) {
+func (d *groupDecoder) leafData(rr file.RecordReader, t arrow.DataType) (arrow.ArrayData, error) {
 	switch t.ID() {
 	case arrow.STRING, arrow.BINARY, arrow.FIXED_SIZE_BINARY:
-		return binaryData(rr, t)
+		return d.binaryData(rr, t)
 	case arrow.INT64, arrow.TIMESTAMP:
-		valid := rr.ReleaseValidBits()
-		return array.NewData(t, rr.ValuesWritten(), []*memory.Buffer{valid, rr.ReleaseValues()}, nil, int(rr.NullCount()), 0), nil
+		valid := own(d, rr.ReleaseValidBits())
+		return own(d, array.NewData(t, rr.ValuesWritten(), []*memory.Buffer{valid, own(d, rr.ReleaseValues())}, nil, int(rr.NullCount()), 0)), nil
 	case arrow.BOOL:
 		n := rr.ValuesWritten()
 		bits := make([]byte, bitutil.BytesForBits(int64(n)))
 		for i, v := range rr.Values()[:n] { // a byte per value
 			bitutil.SetBitTo(bits, i, v != 0)
 		}
-		return array.NewData(t, n, []*memory.Buffer{rr.ReleaseValidBits(), memory.NewBufferBytes(bits)}, nil, int(rr.NullCount()), 0), nil
+		return own(d, array.NewData(t, n, []*memory.Buffer{own(d, rr.ReleaseValidBits()), memory.NewBufferBytes(bits)}, nil, int(rr.NullCount()), 0)), nil
 	}
 	return nil, fmt.Errorf("arrow type %s is not one that parts have", t)
 }
 
-func binaryData(rr file.RecordReader, t arrow.DataType) (arrow.ArrayData, error) {
+func (d *groupDecoder) binaryData(rr file.RecordReader, t arrow.DataType) (arrow.ArrayData, error) {
 	b, ok := rr.(file.BinaryRecordReader)
 	if !ok || b.ReadDictionary() {
 		return nil, fmt.Errorf("column of type %s is not stored plainly", t)
@@ -204,6 +217,6 @@ func binaryData(rr file.RecordReader, t arrow.DataType) (arrow.ArrayData, error)
 	if len(chunks) != 1 { // over 2 GiB in a row group of at most 8 MiB
 		return nil, fmt.Errorf("column in %d chunks", len(chunks))
 	}
-	d := chunks[0].Data()
-	return array.NewData(t, d.Len(), d.Buffers(), nil, d.NullN(), d.Offset()), nil
+	c := own(d, chunks[0]).Data()
+	return own(d, array.NewData(t, c.Len(), c.Buffers(), nil, c.NullN(), c.Offset())), nil
 }

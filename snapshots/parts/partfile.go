@@ -26,6 +26,7 @@ type partFile struct {
 	shape  *arrow.Schema
 	keep   []bool // fields of shape to read
 	closer io.Closer
+	mem    memory.Allocator // of decoded groups
 }
 
 // group is one decoded row group.
@@ -36,6 +37,15 @@ type group struct {
 	digest *array.FixedSizeBinary
 	own    []arrow.Array // the table's columns, nil where not read
 	large  *array.List   // nil where not read
+	owned  []releaser
+}
+
+// release gives the group's memory back: nothing of it may be looked at any
+// more. Groups that are not released are left to the garbage collector.
+func (g *group) release() {
+	for _, x := range g.owned {
+		x.Release()
+	}
 }
 
 // openPart opens a part for reading some of its columns; want is aligned with
@@ -45,7 +55,7 @@ func (r *Reader) openPart(ctx context.Context, p Part, want []bool) (f *partFile
 	if err != nil {
 		return nil, err
 	}
-	f = &partFile{p: p, closer: closer}
+	f = &partFile{p: p, closer: closer, mem: memory.DefaultAllocator}
 	err = guard(p.Object, func() error { return f.init(&r.shape, src, want) })
 	if err != nil {
 		return nil, errors.Join(r.damage(err), closer.Close())
@@ -117,7 +127,7 @@ func (f *partFile) read(g int) (out *group, err error) {
 
 // decode makes the wanted columns of a row group.
 func (f *partFile) decode(g int) (*group, error) {
-	d := groupDecoder{pq: f.pq, rg: f.pq.RowGroup(g), rows: f.groupRows(g), leaves: map[int]*leaf{}}
+	d := groupDecoder{pq: f.pq, rg: f.pq.RowGroup(g), rows: f.groupRows(g), leaves: map[int]*leaf{}, mem: f.mem}
 	if d.rows < 0 || d.rows > groupRows {
 		return nil, corrupt(f.p.Object, "row group %d has %d rows", g, d.rows)
 	}
@@ -132,6 +142,7 @@ func (f *partFile) decode(g int) (*group, error) {
 		}
 		out.set(i, col)
 	}
+	out.owned = d.owned
 	return out, nil
 }
 

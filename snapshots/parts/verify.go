@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 
+	"github.com/parallelrun/parallelrun/internal/arrowmem"
 	"github.com/parallelrun/parallelrun/schemas"
 )
 
@@ -125,23 +126,27 @@ func (v *partVerifier) run() (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, pf.Close()) }()
-	next, stop := iter.Pull2(v.index())
-	defer stop()
-	for g := range pf.groups() {
-		if err := v.group(pf, g, next); err != nil {
-			return err
-		}
-	}
-	if e, err, more := next(); more {
+	pf.mem = arrowmem.Pooled
+	index := make([]Entry, 0, min(v.p.Rows, DefaultRows))
+	for e, err := range v.index() {
 		if err != nil {
 			return err
 		}
-		return corrupt(v.p.Index, "row %s is in the index only", e.ID)
+		index = append(index, e)
+	}
+	for g := range pf.groups() {
+		if index, err = v.group(pf, g, index); err != nil {
+			return err
+		}
+	}
+	if len(index) > 0 {
+		return corrupt(v.p.Index, "row %s is in the index only", index[0].ID)
 	}
 	return v.verifyLarge()
 }
 
-// index yields the entries of the index that have a row.
+// index yields the entries of the index that have a row; as many as a part has
+// are at hand while it is decoded.
 func (v *partVerifier) index() iter.Seq2[Entry, error] {
 	if !v.change {
 		return v.r.PartIndex(v.ctx, v.p)
@@ -160,41 +165,39 @@ func (v *partVerifier) index() iter.Seq2[Entry, error] {
 	}
 }
 
-func (v *partVerifier) group(pf *partFile, g int, next func() (Entry, error, bool)) error {
+// group compares the rows of a group with the entries that come next, and
+// returns those that are left.
+func (v *partVerifier) group(pf *partFile, g int, index []Entry) ([]Entry, error) {
 	if err := context.Cause(v.ctx); err != nil {
-		return err
+		return nil, err
 	}
 	grp, err := pf.read(g)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	for i := range grp.rows {
-		e, err, ok := next()
-		if err != nil {
-			return err
-		}
-		if !ok {
-			return corrupt(v.p.Index, "index ends before its part")
-		}
-		if err := v.row(grp, i, e); err != nil {
-			return err
-		}
+	defer grp.release()
+	if grp.rows > len(index) {
+		return nil, corrupt(v.p.Object, "row group %d goes on behind the index's end", g)
 	}
-	return nil
+	err = guard(v.p.Object, func() error {
+		for i, e := range index[:grp.rows] {
+			if err := v.row(grp, i, e); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return index[grp.rows:], err
 }
 
 // row compares a row with its index entry and its own digest.
-func (v *partVerifier) row(g *group, i int, e Entry) error {
+func (v *partVerifier) row(g *group, i int, e Entry) (err error) {
 	id := schemas.RowID(g.ids.Value(i))
 	if id != e.ID {
 		return corrupt(v.p.Object, "row %s stands where the index has %s", id, e.ID)
 	}
 	v.refs = g.refs(v.refs[:0], i)
-	err := guard(v.p.Object, func() (err error) {
-		v.buf, err = v.enc.AppendArrow(v.buf[:0], g.keys, g.own, i, v.refs)
-		return err
-	})
-	if err != nil {
+	if v.buf, err = v.enc.AppendArrow(v.buf[:0], g.keys, g.own, i, v.refs); err != nil {
 		return corruptCause(v.p.Object, fmt.Sprintf("row %s can't be encoded", id), err)
 	}
 	digest := schemas.DigestOf(v.buf)
