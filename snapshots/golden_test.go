@@ -2,6 +2,7 @@ package snapshots_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"flag"
 	"fmt"
@@ -136,7 +137,7 @@ func TestGoldenStores(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var id *seal.Identity
 			if name == "golden-v1-secrets" {
-				id = goldenKey(t)
+				id = goldenKey(t, goldenIdentity)
 			}
 			dir := filepath.Join("testdata", name)
 			if *updateStores {
@@ -233,15 +234,15 @@ func makeGoldenLayers(t *testing.T, dir string) {
 	}
 }
 
-func goldenKey(t *testing.T) *seal.Identity {
+func goldenKey(t *testing.T, path string) *seal.Identity {
 	t.Helper()
 	if *updateStores {
-		_ = os.Remove(goldenIdentity)
-		if _, err := seal.NewIdentity(goldenIdentity); err != nil {
+		_ = os.Remove(path)
+		if _, err := seal.NewIdentity(path); err != nil {
 			t.Fatal(err)
 		}
 	}
-	id, err := seal.LoadIdentity(goldenIdentity)
+	id, err := seal.LoadIdentity(path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -293,18 +294,33 @@ func goldenSecrets(t *testing.T, s *snapshots.Store) {
 
 // recompute lets a reader in another language agree.
 func recompute(t *testing.T, dir string, manifests int) {
-	python := os.Getenv("PARALLELRUN_PYTHON")
-	if python == "" {
-		python = "python3"
-	}
-	if exec.Command(python, "-c", "import pyarrow").Run() != nil {
+	t.Helper()
+	if python := anyPython(); python == "" {
 		t.Log("not recomputed: no Python with pyarrow (pip install -r scripts/format/requirements.txt, or set PARALLELRUN_PYTHON)")
-		return
-	}
-	out, err := exec.Command(python, filepath.Join("..", "scripts", "format", "recompute.py"), dir).CombinedOutput()
-	if err != nil || !strings.Contains(string(out), fmt.Sprint(manifests, " manifests, 0 bad")) {
+	} else if out, err := exec.Command(python, filepath.Join("..", "scripts", "format", "recompute.py"), dir).CombinedOutput(); err != nil ||
+		!strings.Contains(string(out), fmt.Sprint(manifests, " manifests, 0 bad")) {
 		t.Errorf("recompute: %v\n%s", err, out)
 	}
+}
+
+// anyPython is a Python that has pyarrow: PARALLELRUN_PYTHON, else python3;
+// empty for none.
+func anyPython() string {
+	python := cmp.Or(os.Getenv("PARALLELRUN_PYTHON"), "python3")
+	if exec.Command(python, "-c", "import pyarrow").Run() != nil {
+		return ""
+	}
+	return python
+}
+
+// pythonWithArrow is anyPython, or the test is skipped.
+func pythonWithArrow(t *testing.T) string {
+	t.Helper()
+	python := anyPython()
+	if python == "" {
+		t.Skip("no Python with pyarrow: pip install -r scripts/format/requirements.txt, or set PARALLELRUN_PYTHON")
+	}
+	return python
 }
 
 // goldenEntry has every kind of action.

@@ -4,7 +4,9 @@
 A second reader of the format in docs/format.md that shares no code with the
 tool: for every manifest of a store in a local directory it checks the SHA-256
 of each object, decodes the Parquet parts, computes row digests, indexes, the
-Merkle trie, table digests and the snapshot digest anew, and compares.
+Merkle trie, table digests and the snapshot digest anew, and compares. It
+follows the chain of the log, folds it, and looks that what refs, checkpoints
+and plans of runs name is there and has the digest that they say.
 
     pip install -r scripts/format/requirements.txt
     python3 scripts/format/recompute.py STORE
@@ -16,6 +18,7 @@ Sealed secrets are not opened: their MACs stand for them, as in the format.
 import hashlib
 import json
 import os
+import re
 import struct
 import sys
 
@@ -202,14 +205,59 @@ class Store:
         self.root = root
         self.checked = {}  # files by the SHA-256 that they were found to have
         self.given_up = {}  # how many names of a content the log gave up
+        self.entries = 0
+        self.snapshots = {}  # manifest by snapshot
+        self.dropped = set()  # runs
+        self.refs = {}
+        self.checkpoints = {}
+        self.trouble = []
         log = os.path.join(root, "log")
-        for n in sorted(os.listdir(log)) if os.path.isdir(log) else []:
-            with open(os.path.join(log, n), "rb") as f:
-                entry = json.load(f)
+        if os.path.isdir(log):
+            self.read_log(log)
+
+    def read_log(self, log):
+        with open(os.path.join(self.root, "format.json"), "rb") as f:
+            before = f.read()
+        rules = json.loads(before)
+        want = {"version": 1, "hash": "sha256", "row_ids": "sha256-128", "canonical": 1}
+        check({k: rules.get(k) for k in want} == want, "format.json: a format that this reader does not know")
+        for name in sorted(os.listdir(log)):
+            self.entries += 1
+            with open(os.path.join(log, name), "rb") as f:
+                data = f.read()
+            entry = json.loads(data)
+            if name != "%020d.json" % self.entries or entry["n"] != self.entries:
+                self.trouble.append("log/%s: entry %d is expected here" % (name, self.entries))
+            if entry["prev"] != hashlib.sha256(before).hexdigest():
+                self.trouble.append("log/%s: it does not follow upon the entry before" % name)
             for a in entry["actions"]:
-                for place in ("objects", "manifests") if a["kind"] == "garbage" else ():
-                    for sha in a.get(place, []):
-                        self.given_up[place, sha] = self.given_up.get((place, sha), 0) + 1
+                self.fold(a)
+            before = data
+
+    def fold(self, a):
+        kind = a["kind"]
+        if a["version"] != 1:
+            print("    action %s of version %s: a newer program wrote it" % (kind, a["version"]))
+        elif kind in ("snapshot", "manifest"):
+            self.snapshots[a["digest"]] = a["manifest"]
+        elif kind == "ref":
+            self.refs[a["name"]] = a["digest"]
+            if not a["digest"].strip("0"):
+                del self.refs[a["name"]]
+        elif kind == "checkpoint":
+            self.checkpoints[a["name"]] = a
+            if a.get("drop"):
+                del self.checkpoints[a["name"]]
+        elif kind == "drop":
+            for digest in a.get("snapshots") or []:
+                del self.snapshots[digest]
+            self.dropped.update(a.get("runs") or [])
+        elif kind == "garbage":
+            for place in ("objects", "manifests"):
+                for sha in a.get(place) or []:
+                    self.given_up[place, sha] = self.given_up.get((place, sha), 0) + 1
+        elif kind not in ("lease", "namespace", "wave"):
+            print("    action %s: a newer program wrote it" % kind)
 
     def named(self, place, sha):
         """The current name of a content: its SHA-256, with -2, -3 once that was given up."""
@@ -251,14 +299,26 @@ def plain(column):
     return column.to_pylist()
 
 
+def box_epochs(v):
+    """The key epochs that the boxes in a cell need."""
+    if isinstance(v, dict) and "box" in v:
+        version, epoch = struct.unpack(">BI", v["box"][:5])
+        check(version == 1 and len(v["box"]) >= 45, "a box of another form")
+        return {epoch}
+    inner = [x[1] if isinstance(x, tuple) else x for x in v or []] if isinstance(v, list) else []
+    return set().union(*map(box_epochs, inner))
+
+
 def read_part(store, table, part):
     """Entries of a part, after comparing its rows with their digests."""
     names = ["row_id", "legacy_key", "row_digest"] + [c["name"] for c in table["columns"]] + ["_large"]
     f = pq.ParquetFile(store.path(part["object"]))
     check(f.schema_arrow.names == names, "columns are %s" % f.schema_arrow.names)
-    entries, large = [], {}
+    entries, large, epochs = [], {}, set()
+    secrets = [c["name"] for c in table["columns"] if "secret" in c["type"]]
     for batch in f.iter_batches():
         cols = {n: plain(batch.column(i)) for i, n in enumerate(names)}
+        epochs.update(*(box_epochs(v) for n in secrets for v in cols[n]))
         for i, row_id in enumerate(cols["row_id"]):
             digest, _ = row_digest(table["columns"], cols["legacy_key"][i], {n: c[i] for n, c in cols.items()}, cols["_large"][i])
             check(digest == cols["row_digest"][i], "row %s does not have its digest" % row_id.hex())
@@ -267,6 +327,7 @@ def read_part(store, table, part):
             for x in cols["_large"][i] or []:
                 large[x["sha256"]] = x["size"]
     check(len(entries) == part["rows"], "%d rows, the manifest says %d" % (len(entries), part["rows"]))
+    check(part.get("epochs", sorted(epochs)) == sorted(epochs), "its boxes need the key epochs %s" % sorted(epochs))
     check_large(store, part, large)
     return entries
 
@@ -346,22 +407,91 @@ def read_manifest(store, path):
     print("ok  snapshot %s" % m["snapshot"])
 
 
+def sound_manifests(store, names):
+    """What snapshots the manifests of these names hold."""
+    out = {}
+    for name in names:
+        sound = store.sound(name[:64], "manifests", end=".json")
+        if sound:
+            with open(sound, "rb") as f:
+                out[name[:64]] = json.load(f)["snapshot"]
+    return out
+
+
+def read_state(store, names):
+    """What the log says is so, against what is there."""
+    held = sound_manifests(store, names)
+    for digest, manifest in sorted(store.snapshots.items()):
+        check(held.get(manifest) == digest, "snapshot %s: manifest %s does not hold it" % (digest, manifest))
+    for name, digest in sorted(store.refs.items()):
+        check(digest in store.snapshots, "ref %s names a snapshot that is not known" % name)
+    for name, c in sorted(store.checkpoints.items()):
+        for role, digest in (c.get("snapshots") or {}).items():
+            check(digest in store.snapshots, "checkpoint %s: its %s is not known" % (name, role))
+        for f in c.get("inputs") or []:
+            store.path({"sha256": f["sha256"], "bytes": f["size"]})
+
+
+def compact(text):
+    """JSON without the white space between its values."""
+    return re.sub(r'("(?:[^"\\]|\\.)*")|\s+', lambda m: m.group(1) or "", text)
+
+
+def read_plan(folder):
+    with open(os.path.join(folder, "plan.json"), encoding="utf-8") as f:
+        text = f.read()
+    plan = json.loads(text)
+    bare = compact(text).replace('"digest":"%s"' % plan["digest"], '"digest":"%s"' % ("0" * 64))
+    check(hashlib.sha256(bare.encode()).hexdigest() == plan["digest"], "plan.json does not have its digest")
+    files = list(plan.get("ranges") or [])
+    for listed in (plan.get("lists") or {}).values():
+        files += listed
+    access = plan.get("access") or {}
+    files += access.get("changes") or []
+    files += access.get("new") or []
+    files += [access["roles"]] if access.get("roles", {}).get("file") else []
+    for x in files:
+        with open(os.path.join(folder, x["file"]), "rb") as f:
+            data = f.read()
+        check(hashlib.sha256(data).hexdigest() == x["sha256"], "%s does not have its digest" % x["file"])
+        check(data.count(b"\n") == x["lines"], "%s does not have %d lines" % (x["file"], x["lines"]))
+    return len(files)
+
+
 def main(args):
     if len(args) != 1 or not os.path.isdir(os.path.join(args[0], "manifests")):
         print(__doc__, file=sys.stderr)
         return 2
-    store, bad = Store(args[0]), 0
+    bad = []
+
+    def attempt(what, read, *args):
+        try:
+            return read(*args)
+        except (Mismatch, OSError, ValueError, KeyError) as e:
+            bad.append(what)
+            print("BAD %s: %s" % (what, e))
+
+    store = attempt("log", Store, args[0])
+    if store is None:
+        return 1
+    for trouble in store.trouble:
+        bad.append("log")
+        print("BAD %s" % trouble)
     folder = os.path.join(args[0], "manifests")
     # What lies under a name that was given up is garbage, and may be half gone.
     names = sorted(n for n in os.listdir(folder) if n.endswith(".json") and n[:-5] == store.named("manifests", n[:64]))
     for name in names:
         print("manifest %s" % name[:-5])
-        try:
-            read_manifest(store, os.path.join(folder, name))
-        except Mismatch as e:
-            bad += 1
-            print("BAD %s" % e)
-    print("%d manifests, %d bad" % (len(names), bad))
+        attempt("manifest", read_manifest, store, os.path.join(folder, name))
+    attempt("state", read_state, store, names)
+    print("ok  log of %d entries: %d snapshots, %d refs, %d checkpoints" % (store.entries, len(store.snapshots), len(store.refs), len(store.checkpoints)))
+    runs = os.path.join(args[0], "runs")
+    for run in sorted(os.listdir(runs)) if os.path.isdir(runs) else []:
+        plan = os.path.join(runs, run, "plan")
+        if run not in store.dropped and os.path.exists(os.path.join(plan, "plan.json")):
+            files = attempt("plan of run " + run, read_plan, plan)
+            print("ok  plan of run %s: %s files" % (run, files) if files is not None else "")
+    print("%d manifests, %d bad" % (len(names), len(bad)))
     return 1 if bad else 0
 
 
