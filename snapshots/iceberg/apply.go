@@ -103,7 +103,7 @@ func (p *Plan) write(ctx context.Context, s *snapshots.Store, h *History, now ti
 		if err != nil {
 			return fmt.Errorf("table %s, %s of %s: %w", name, h.Stage, h.Dataset, err)
 		}
-		path := segment(h.Dataset) + "/" + segment(h.Stage) + "/" + segment(name)
+		path := tablePath(h.Dataset, h.Stage, name)
 		t.UUID = uuid.NewSHA1(uuid.NameSpaceURL, []byte("parallelrun:"+s.ID()+"/"+path)).String()
 		t.Location = p.o.Location + "/" + path
 		t.tag(tags)
@@ -167,6 +167,16 @@ func (t *Table) tag(all map[string]int64) {
 			}
 		}
 	}
+}
+
+// tablePath is a table's folder. Datasets are named like source/hr and
+// target/live, a folder each.
+func tablePath(dataset, stage, table string) string {
+	var path []string
+	for s := range strings.SplitSeq(dataset, "/") {
+		path = append(path, segment(s))
+	}
+	return strings.Join(append(path, segment(stage), segment(table)), "/")
 }
 
 // segment is a name as a folder is called: what is not a letter, digit or one of

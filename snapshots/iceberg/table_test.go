@@ -220,7 +220,10 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-func TestSegment(t *testing.T) {
+func TestTablePath(t *testing.T) {
+	if got := tablePath("source/hr", "legacy", "a/b"); got != "source/hr/legacy/a=2fb" {
+		t.Error(got)
+	}
 	for name, want := range map[string]string{"hr": "hr", "people_rejected": "people_rejected", "a/b": "a=2fb", "..": "=2e.", "ü=": "=c3=bc=3d", ".x.y": "=2ex.y"} {
 		if got := segment(name); got != want {
 			t.Errorf("%q: %q, want %q", name, got, want)
