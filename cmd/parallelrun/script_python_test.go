@@ -23,13 +23,18 @@ var hasForeign = sync.OnceValue(func() bool {
 	return exec.Command(python(), "-c", "import "+strings.Join(foreign, ", ")).Run() == nil
 })
 
-// setForeign sets $PYTHON, and $OPEN to where the programs lie that read our
-// files.
+// setForeign sets $PYTHON, $OPEN to where the programs lie that open snapshots
+// with it, and $FORMAT to where the second reader of a store lies.
 func setForeign(env *testscript.Env) error {
-	open, err := filepath.Abs("testdata/open")
 	env.Setenv("PYTHON", python())
-	env.Setenv("OPEN", open)
-	return err
+	for name, dir := range map[string]string{"OPEN": "testdata/open", "FORMAT": "../../scripts/format"} {
+		path, err := filepath.Abs(dir)
+		if err != nil {
+			return err
+		}
+		env.Setenv(name, path)
+	}
+	return nil
 }
 
 // condition knows [foreign]: there is a Python with what scripts read our files
