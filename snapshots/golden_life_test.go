@@ -128,11 +128,16 @@ func makeGoldenLife(t *testing.T, id *seal.Identity) {
 	w.must(snapshots.Init(ctx, b, snapshots.InitOptions{Recipients: id.Recipients(), Now: func() time.Time { return w.now }}))
 	defer b.Close()
 
-	// Four nights, secrets of two key epochs, the third night compacted.
+	// Four nights, secrets of two key epochs, an earlier one ended; the third night compacted.
 	s := w.store()
+	_, err = s.NewEpoch(ctx, id, id.Recipients()...)
+	w.must(err)
+	_, _, err = s.EndEpoch(ctx, 1, "ann@golden", nil)
+	w.must(err)
+	s = w.store()
 	w.commit(s, "begin", snapshots.NamespaceAction{Source: "hr", Namespace: "hr.example"})
 	w.night(s, 0)
-	_, err = seal.NewEpoch(ctx, snapshots.KeyFiles(b), id.Recipients()...)
+	_, err = s.NewEpoch(ctx, id, id.Recipients()...)
 	w.must(err)
 	s = w.store()
 	w.night(s, 1)
@@ -150,7 +155,7 @@ func makeGoldenLife(t *testing.T, id *seal.Identity) {
 	w.must(lease.Release(ctx))
 	mapping, err := s.PutBlob(ctx, []byte("rules: []\n"))
 	w.must(err)
-	w.commit(s, "before the pilot", snapshots.CheckpointAction{Name: "before-pilot", Target: "live", Epochs: []uint32{1, 2},
+	w.commit(s, "before the pilot", snapshots.CheckpointAction{Name: "before-pilot", Target: "live", Epochs: []uint32{2, 3},
 		Snapshots: map[string]snapshots.Digest{snapshots.RoleBase: base.Digest, snapshots.RoleAssignment: assigned.Digest, snapshots.RoleLegacy: mustSnapshot(t, s, "night-1").Digest()},
 		Inputs:    []snapshots.CheckpointInput{{Name: "mapping/mapping.yaml", Blob: mapping}}},
 		snapshots.CheckpointAction{Name: "nothing-yet", Target: "other", Empty: true})
@@ -242,6 +247,7 @@ func lifeSummary(t *testing.T, s *snapshots.Store) []byte {
 		fmt.Fprintf(&b, "wave %v: %+v\n", k, wave.WaveAction)
 	}
 	fmt.Fprintf(&b, "lease of live: epoch %d, released %v\n", st.Leases["live"].Epoch, st.Leases["live"].Released)
+	fmt.Fprintf(&b, "key epochs ended: %v\n", slices.Sorted(maps.Keys(st.Ended)))
 	fmt.Fprintf(&b, "names given up of %d contents, %d snapshots and runs %v dropped\n\n", st.Marked(), len(st.Dropped), slices.Sorted(maps.Keys(st.DroppedRuns)))
 	for _, c := range changes(t, mustSnapshot(t, s, "night-0"), mustSnapshot(t, s, "night-3"), snapshots.DiffOptions{}) {
 		if err := diffprint.Row(&b, c); err != nil {
@@ -302,7 +308,7 @@ func TestGoldenLife(t *testing.T) {
 func opened(t *testing.T, s *snapshots.Store) {
 	t.Helper()
 	want := person(t, s.Keyring(), 8)
-	for epoch, night := range map[byte]string{1: "night-0", 2: "night-1"} {
+	for epoch, night := range map[byte]string{2: "night-0", 3: "night-1"} {
 		r, err := mustSnapshot(t, s, night).Reader("people")
 		if err != nil {
 			t.Fatal(err)
@@ -344,7 +350,7 @@ func TestRecomputeFinds(t *testing.T) {
 	mapping := sha256.Sum256([]byte("rules: []\n"))
 	input := hex.EncodeToString(mapping[:])
 	for _, c := range []struct{ file, old, with, finds string }{
-		{"log/00000000000000000003.json", `"reason": "extract"`, `"reason": "exploit"`, "log/00000000000000000004.json: it does not follow upon the entry before"},
+		{"log/00000000000000000004.json", `"reason": "extract"`, `"reason": "exploit"`, "log/00000000000000000005.json: it does not follow upon the entry before"},
 		{"log/00000000000000000010.json", `"n": 10,`, `"n": 11,`, "log/00000000000000000010.json: entry 10 is expected here"},
 		{"format.json", `"canonical": 1`, `"canonical": 2`, "a format that this reader does not know"},
 		{"objects/sha256/" + input[:2] + "/" + input[2:4] + "/" + input, "rules", "mules", "BAD state: object " + input},
