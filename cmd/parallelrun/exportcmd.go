@@ -44,7 +44,7 @@ func newSnapshotsExport(a *app) *cobra.Command {
 	f.BoolVar(&script, "duckdb", false, "print SQL for DuckDB")
 	f.StringVar(&o.Dir, "iceberg", "", "write Iceberg metadata into this folder")
 	f.StringVar(&o.Location, "location", "", "the folder as readers will see it, such as s3://bucket/tables, if it is to be copied there")
-	f.IntVar(&o.Last, "last", 0, "no more than so many snapshots of each history, the newest (0: all)")
+	f.IntVar(&o.Last, "last", 0, "only so many snapshots of each history, the newest, and those since one that is named (0: all)")
 	f.BoolVar(&o.WholeOnly, "whole-only", false, "leave layered snapshots out instead of writing them whole")
 	f.StringVar(&o.Pin, "pin", "", "keep the exported snapshots: those without a name get one, NAME/ and digits of the digest")
 	f.BoolVar(&apply, "apply", false, "write the tables; without it, only show what would be written")

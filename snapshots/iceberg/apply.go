@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -37,6 +38,9 @@ type Done struct {
 // written. It may be called again after any error.
 func (p *Plan) Apply(ctx context.Context, s *snapshots.Store, o snapshots.WriterOptions, now time.Time) (Done, error) {
 	var done Done
+	if err := os.MkdirAll(p.o.Dir, 0o755); err != nil {
+		return done, folderError(err)
+	}
 	for _, item := range p.Layered() {
 		sn, err := s.OpenManifest(ctx, item.Manifest)
 		if err != nil {
@@ -87,7 +91,6 @@ func (p *Plan) pin(ctx context.Context, s *snapshots.Store) (names []string, err
 
 // write writes the tables of a history.
 func (p *Plan) write(ctx context.Context, s *snapshots.Store, h *History, now time.Time, done *Done) error {
-	places := placer{s: s, known: map[string]string{}}
 	tags := map[string]int64{}
 	for _, item := range h.Snapshots {
 		for _, name := range item.Names {
@@ -98,21 +101,33 @@ func (p *Plan) write(ctx context.Context, s *snapshots.Store, h *History, now ti
 		delete(tags, "main")
 		done.NoTags = append(done.NoTags, "main")
 	}
-	for _, name := range h.Tables() {
-		t, err := h.table(ctx, name, &places)
-		if err != nil {
-			return fmt.Errorf("table %s, %s of %s: %w", name, h.Stage, h.Dataset, err)
-		}
-		path := tablePath(h.Dataset, h.Stage, name)
-		t.UUID = uuid.NewSHA1(uuid.NameSpaceURL, []byte("parallelrun:"+s.ID()+"/"+path)).String()
-		t.Location = p.o.Location + "/" + path
+	return p.each(ctx, s, h, func(name, dir string, t Table) error {
 		t.tag(tags)
-		dir := filepath.Join(p.o.Dir, filepath.FromSlash(path))
 		written, err := WriteTable(dir, t, now)
+		done.Tables = append(done.Tables, Exported{h.Dataset, h.Stage, name, dir, len(t.Versions), written})
+		return err
+	})
+}
+
+// check refuses what can't be written to where it shall be, before anything is.
+func (p *Plan) check(ctx context.Context, s *snapshots.Store, h *History) error {
+	return p.each(ctx, s, h, func(_, dir string, t Table) error { return checkTable(dir, t) })
+}
+
+// each hands every table of a history, without tags, and its folder to do.
+func (p *Plan) each(ctx context.Context, s *snapshots.Store, h *History, do func(name, dir string, t Table) error) error {
+	places := placer{s: s, known: map[string]string{}}
+	for _, name := range h.Tables() {
+		path := tablePath(h.Dataset, h.Stage, name)
+		t, err := h.table(ctx, name, &places)
+		if err == nil {
+			t.UUID = uuid.NewSHA1(uuid.NameSpaceURL, []byte("parallelrun:"+s.ID()+"/"+path)).String()
+			t.Location = p.o.Location + "/" + path
+			err = do(name, filepath.Join(p.o.Dir, filepath.FromSlash(path)), t)
+		}
 		if err != nil {
 			return fmt.Errorf("table %s, %s of %s: %w", name, h.Stage, h.Dataset, err)
 		}
-		done.Tables = append(done.Tables, Exported{h.Dataset, h.Stage, name, dir, len(t.Versions), written})
 	}
 	return nil
 }

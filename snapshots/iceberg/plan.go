@@ -76,15 +76,16 @@ func (h *History) Tables() []string {
 
 // Layered are the snapshots that the plan writes whole, each once.
 func (p *Plan) Layered() []Item {
-	return p.each(func(i *Item) bool { return len(i.Layered) > 0 })
+	return p.items(func(i *Item) bool { return len(i.Layered) > 0 })
 }
 
 // Unnamed are the exported snapshots that no name keeps, each once.
 func (p *Plan) Unnamed() []Item {
-	return p.each(func(i *Item) bool { return len(i.Names) == 0 })
+	return p.items(func(i *Item) bool { return len(i.Names) == 0 })
 }
 
-func (p *Plan) each(is func(i *Item) bool) []Item {
+// items are the exported snapshots of a kind, each once.
+func (p *Plan) items(is func(i *Item) bool) []Item {
 	seen := map[snapshots.Digest]bool{}
 	var out []Item
 	for i := range p.Histories {
@@ -132,6 +133,9 @@ func Look(ctx context.Context, s *snapshots.Store, o Options) (*Plan, error) {
 			if err := h.leaveOutLayered(); err != nil {
 				return nil, err
 			}
+		}
+		if err := p.check(ctx, s, h); err != nil {
+			return nil, err
 		}
 	}
 	return p, nil

@@ -59,14 +59,9 @@ type Written struct {
 // schemas stay what they are there. What the new version does not list any more
 // stays listed in the older ones, for whoever reads them now.
 func WriteTable(dir string, t Table, now time.Time) (Written, error) {
-	before, version, err := readCurrent(dir)
+	before, version, err := t.before(dir)
 	if err != nil {
 		return Written{}, err
-	}
-	if before == nil {
-		before = &metadata{}
-	} else if before.UUID != t.UUID {
-		return Written{}, fmt.Errorf("%s: %w", dir, ErrNotOurs)
 	}
 	out, err := newOutput(dir, t.Location)
 	if err != nil {
@@ -90,6 +85,36 @@ func WriteTable(dir string, t Table, now time.Time) (Written, error) {
 	next.LastUpdated = max(now.UnixMilli(), before.LastUpdated, next.Snapshots[len(next.Snapshots)-1].Time)
 	version++
 	return Written{Metadata: filepath.Join(dir, folder, metaName(version)), Version: version, Changed: true}, w.publish(next, version)
+}
+
+// checkTable refuses what WriteTable would refuse for what the table is, or for
+// what the folder holds. It writes nothing.
+func checkTable(dir string, t Table) error {
+	before, _, err := t.before(dir)
+	if err != nil {
+		return err
+	}
+	c := newCatalog(before.Schemas, before.LastColumn)
+	for _, v := range t.Versions {
+		if _, err := c.schema(v.Columns); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// before is the table's metadata in the folder; empty, of version 0, for none.
+func (t *Table) before(dir string) (*metadata, int, error) {
+	m, version, err := readCurrent(dir)
+	switch {
+	case err != nil:
+		return nil, 0, err
+	case m == nil:
+		return &metadata{}, 0, nil
+	case m.UUID != t.UUID:
+		return nil, 0, fmt.Errorf("%s: %w", dir, ErrNotOurs)
+	}
+	return m, version, nil
 }
 
 func equal(a, b *metadata) (bool, error) {
