@@ -19,7 +19,7 @@ func BenchmarkDiffIndex(b *testing.B) {
 		b.Run(fmt.Sprintf("workers=%d", workers), func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				st, err := snapshots.DiffStat(b.Context(), old, now, snapshots.DiffOptions{IndexOnly: true, Workers: workers})
+				st, err := snapshots.DiffStat(b.Context(), old, now, snapshots.DiffOptions{Counts: true, Workers: workers})
 				if err != nil || st.Changed() != changed {
 					b.Fatalf("%d changes, %v", st.Changed(), err)
 				}

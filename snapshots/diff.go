@@ -22,6 +22,9 @@ type DiffOptions struct {
 	// key and no fields, stats no columns. Tables whose sides have different
 	// columns are read all the same.
 	IndexOnly bool
+	// Counts is IndexOnly for who wants the Stat alone: no change is yielded, which
+	// lets half of the indexes do.
+	Counts bool
 	// Stat, if set, is filled while the changes are read.
 	Stat *Stat
 	// Where, if set, says which changes to yield and count; it is called by
@@ -149,6 +152,7 @@ func Diff(ctx context.Context, a, b *Snapshot, o DiffOptions) iter.Seq2[RowChang
 			o.Stat = &Stat{}
 		}
 		o.Stat.Tables = nil
+		o.IndexOnly = o.IndexOnly || o.Counts
 		for _, name := range diffTables(a, b, o.Tables) {
 			d, err := newTableDiff(a, b, name, o)
 			if err == nil {

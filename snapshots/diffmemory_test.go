@@ -62,7 +62,7 @@ func diffMemory(t *testing.T, dir string) {
 	}
 	defer b.Close()
 	s := openOn(t, b)
-	o := snapshots.DiffOptions{Workers: 4, Memory: 64 << 20, IndexOnly: os.Getenv("DIFF") == "counts"}
+	o := snapshots.DiffOptions{Workers: 4, Memory: 64 << 20, Counts: os.Getenv("DIFF") == "counts"}
 	st, err := snapshots.DiffStat(t.Context(), mustSnapshot(t, s, "old"), mustSnapshot(t, s, "now"), o)
 	if err != nil || st.Changed() == 0 {
 		t.Fatalf("%d changes, %v", st.Changed(), err)

@@ -28,6 +28,12 @@ type unitDiff struct {
 
 // byIndex compares by the indexes and reads changed rows alone.
 func (d *unitDiff) byIndex(ctx context.Context, u unit) error {
+	if d.o.Counts {
+		n, err := parts.Count(ctx, d.a.r, d.b.r, u.in)
+		d.stat.Inserted, d.stat.Updated = d.stat.Inserted+n.Inserted, d.stat.Updated+n.Updated
+		d.stat.Deleted, d.stat.Unchanged = d.stat.Deleted+n.Deleted, d.stat.Unchanged+n.Same
+		return err
+	}
 	same, err := parts.Compare(ctx, d.a.r, d.b.r, u.in, func(c parts.Change) error { return d.differs(ctx, c) })
 	d.stat.Unchanged += same
 	if err != nil {
@@ -307,6 +313,9 @@ func (d *unitDiff) found(c RowChange) error {
 		for _, f := range c.Fields {
 			d.counts[f.Column]++
 		}
+	}
+	if d.o.Counts {
+		return nil
 	}
 	return d.emit(c)
 }

@@ -134,7 +134,7 @@ type threeWay struct {
 
 func newThreeWay(base, a, b *Snapshot, name string, o DiffOptions) (*threeWay, error) {
 	t := &threeWay{rows: o.Rows, base: base.Rows(name), stat: ThreeWayTable{Table: name, Rows: map[Side]int64{}}, columns: map[string]map[Side]int64{}}
-	o.IndexOnly, o.OldDigests, o.Rows, o.Where, o.Stat = false, false, true, nil, nil
+	o.IndexOnly, o.Counts, o.OldDigests, o.Rows, o.Where, o.Stat = false, false, false, true, nil, nil
 	o.keys = o.Columns == nil
 	t.stat.NotCompared = notOfAll(name, &o, base, a, b)
 	// Two diffs at once.

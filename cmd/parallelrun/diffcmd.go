@@ -106,7 +106,7 @@ func (f *diffFlags) check(a *app) error {
 // options are what the engine is asked for.
 func (f *diffFlags) options(a *app) snapshots.DiffOptions {
 	return snapshots.DiffOptions{
-		Tables: f.tables, Columns: f.columns, IndexOnly: f.counts, Rows: f.format == "html" || f.format == "parquet", OldDigests: f.old != "",
+		Tables: f.tables, Columns: f.columns, Counts: f.counts, Rows: f.format == "html" || f.format == "parquet", OldDigests: f.old != "",
 		Workers: a.workers(config.Migration{}), Memory: a.memory(config.Migration{}) / 2,
 	}
 }

@@ -186,15 +186,34 @@ def read_list(data, magic, size):
     check(data[:8] == magic, "no list of kind %s" % magic.decode())
     entry, per_block, rows, crc = struct.unpack(">IIQI", data[8:28])
     check(crc == crc32c(data[:24]) and entry == size, "damaged header")
-    out, at = [], 28
+    out, at = read_blocks(data, 28, rows, per_block, size)
+    check(at == len(data), "bytes after the last block")
+    return out
+
+
+def read_index(data):
+    """Entries of the index of a part of a whole layer: heads and tails, or whole ones as older stores have them."""
+    if data[:8] == b"PRindex1":
+        return read_list(data, b"PRindex1", 32)
+    check(data[:8] == b"PRindex2", "no index")
+    entry, per_block, rows, crc = struct.unpack(">IIQI", data[8:28])
+    check(crc == crc32c(data[:24]) and entry == 16, "damaged header")
+    heads, at = read_blocks(data, 28, rows, per_block, 16)
+    tails, at = read_blocks(data, at, rows, per_block, 16)
+    check(at == len(data), "bytes after the last block")
+    return [h[:8] + t[:8] + h[8:] + t[8:] for h, t in zip(heads, tails)]
+
+
+def read_blocks(data, at, rows, per_block, size):
+    """So many entries of blocks, and where they end."""
+    out = []
     while len(out) < rows:
         n = min(per_block, rows - len(out))
         block = data[at:at + n * size]
         at += n * size + 4
         check(struct.unpack(">I", data[at - 4:at])[0] == crc32c(block), "damaged block")
         out += [block[i:i + size] for i in range(0, len(block), size)]
-    check(at == len(data), "bytes after the last block")
-    return out
+    return out, at
 
 
 # The store
@@ -335,8 +354,7 @@ def read_part(store, table, part):
 def read_whole(store, table, part):
     """Entries of a part of a whole layer."""
     entries = read_part(store, table, part)
-    index = read_list(store.data(part["index"]), b"PRindex1", 32)
-    check(index == [a + b for a, b in entries], "index is not that of the rows")
+    check(read_index(store.data(part["index"])) == [a + b for a, b in entries], "index is not that of the rows")
     return entries
 
 

@@ -395,16 +395,18 @@ func TestCancel(t *testing.T) {
 // Whatever bytes stand in for an index, reading them ends in entries in order
 // or in corruption.
 func FuzzIndex(f *testing.F) {
-	w := newListWriter(indexMagic, indexEntry, 3)
+	w, older := newIndexWriter(3), newListWriter(wholeMagic, indexEntry, 3)
 	for _, row := range byID(typedRows(3)) {
 		d := schemas.RowDigest(&everyType, &row)
-		w.add(row.ID[:], d[:])
+		w.entry(Entry{ID: row.ID, Digest: d})
+		older.add(row.ID[:], d[:])
 	}
 	f.Add(w.finish())
+	f.Add(older.finish())
 	f.Add([]byte(indexMagic))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		o := Object{Bytes: int64(len(b))}
-		l, err := openList(o, byteReaderAt(b), indexMagic, indexEntry)
+		l, err := openIndexList(o, byteReaderAt(b))
 		if err == nil {
 			err = l.each(0, func([]byte) bool { return true })
 		}
@@ -494,7 +496,7 @@ func TestIndexChecksums(t *testing.T) {
 		return byteReaderAt(store.objects[o]), nopCloser{}, nil
 	}, ReadOptions{})
 	good := store.objects[index]
-	for _, at := range []int{0, 10, 20, 25, listHead, listHead + 31, listHead + blockOf*indexEntry, len(good) - 40, len(good) - 1} {
+	for _, at := range []int{0, 10, 20, 25, listHead, listHead + 31, listHead + blockOf*halfEntry, len(good) / 2, len(good) - 40, len(good) - 1} {
 		store.objects[index] = slices.Clone(good)
 		store.objects[index][at] ^= 1
 		var c *Corruption

@@ -19,14 +19,16 @@ import (
 
 // partEncoder makes one part and its index.
 type partEncoder struct {
-	w     *TableWriter
-	out   *spool
-	pq    *pqarrow.FileWriter
-	dec   *schemas.Decoder
-	batch *array.RecordBuilder
-	index *listWriter
-	large map[[32]byte]int64
-	boxes [][]byte
+	w       *TableWriter
+	out     *spool
+	pq      *pqarrow.FileWriter
+	dec     *schemas.Decoder
+	batch   *array.RecordBuilder
+	index   interface{ finish() []byte } // one of these two
+	entries *indexWriter
+	changes *listWriter
+	large   map[[32]byte]int64
+	boxes   [][]byte
 
 	rows  int   // in the batch
 	bytes int64 // in the batch
@@ -73,9 +75,11 @@ func (w *TableWriter) encodePart(ctx context.Context, c cut) (_ *partEncoder, er
 	defer e.release()
 	read := e.readRows
 	if w.upon.opened() != nil {
-		e.index, read = newListWriter(changeMagic, changeEntry, c.rows), e.readChanges
+		e.changes, read = newListWriter(changeMagic, changeEntry, c.rows), e.readChanges
+		e.index = e.changes
 	} else {
-		e.index = newListWriter(indexMagic, indexEntry, c.rows)
+		e.entries = newIndexWriter(c.rows)
+		e.index = e.entries
 	}
 	if err := read(ctx, c); err != nil {
 		return nil, fmt.Errorf("table %s, part %q: %w", w.t.Name, c.prefix, err)
@@ -110,7 +114,7 @@ func (e *partEncoder) readRows(ctx context.Context, c cut) error {
 		if err := e.add(ctx, r, groupRows, groupBytes); err != nil {
 			return err
 		}
-		e.index.add(r.id[:], r.digest[:])
+		e.entries.entry(Entry{ID: r.id, Digest: r.digest})
 	}
 	return e.end(c)
 }
@@ -125,7 +129,7 @@ func (e *partEncoder) readChanges(ctx context.Context, c cut) error {
 	err = e.w.beside(from, end, func(old *parentCursor, r *sorted) error {
 		if r == nil {
 			if !e.w.upon.index.isMarked(old.at) {
-				e.index.change(Change{ID: old.entry.ID, Old: old.entry.Digest})
+				e.changes.change(Change{ID: old.entry.ID, Old: old.entry.Digest})
 				e.deleted++
 			}
 			return nil
@@ -134,7 +138,7 @@ func (e *partEncoder) readChanges(ctx context.Context, c cut) error {
 		if old != nil {
 			entry.Old = old.entry.Digest
 		}
-		e.index.change(entry)
+		e.changes.change(entry)
 		return e.add(ctx, *r, changeGroupRows, changeGroupBytes)
 	})
 	if err != nil {

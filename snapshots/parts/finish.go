@@ -136,7 +136,7 @@ func (w *TableWriter) encode(ctx context.Context, cuts []cut, tree *trie) ([]Par
 				return err
 			}
 			if tree != nil {
-				if err := turns.take(making, i, func() { e.index.each(func(b []byte) { tree.add(entryAt(b)) }) }); err != nil {
+				if err := turns.take(making, i, func() { e.entries.each(tree.add) }); err != nil {
 					return errors.Join(err, e.out.Close())
 				}
 			}

@@ -211,7 +211,7 @@ func (r *Reader) withIndex(ctx context.Context, p Part, f func(*list) error) err
 	if err != nil {
 		return err
 	}
-	l, err := openList(p.Index, src, indexMagic, indexEntry)
+	l, err := openIndexList(p.Index, src)
 	if err == nil && l.rows != p.Rows {
 		err = corrupt(p.Index, "index has %d rows, its part %d", l.rows, p.Rows)
 	}
@@ -221,9 +221,11 @@ func (r *Reader) withIndex(ctx context.Context, p Part, f func(*list) error) err
 	return errors.Join(err, closer.Close())
 }
 
-// orderCheck sees that ids ascend and lie under a prefix.
+// orderCheck sees that ids ascend and lie under a prefix. Of heads several may be
+// the same.
 type orderCheck struct {
 	prefix string
+	heads  bool
 	any    bool
 	last   schemas.RowID
 	lo, hi schemas.RowID
@@ -237,7 +239,7 @@ func (c *orderCheck) next(id schemas.RowID, o Object) error {
 			return corrupt(o, "%v", err)
 		}
 	}
-	if c.any && id.Compare(c.last) <= 0 {
+	if order := id.Compare(c.last); c.any && (order < 0 || order == 0 && !c.heads) {
 		return corrupt(o, "row %s does not come after the one before it", id)
 	}
 	if id.Compare(c.lo) < 0 || c.more && id.Compare(c.hi) >= 0 {

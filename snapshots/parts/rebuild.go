@@ -24,14 +24,18 @@ func (r *Reader) RebuildIndex(ctx context.Context, layer, part int) ([]byte, err
 		return nil, fmt.Errorf("%w: %d deletions stand nowhere else", ErrNotRebuilt, p.Deleted)
 	}
 	if layer == 0 {
-		w := newListWriter(indexMagic, indexEntry, p.Rows)
+		w, older := newIndexWriter(p.Rows), newListWriter(wholeMagic, indexEntry, p.Rows)
 		for row, err := range r.PartRows(ctx, layer, part) {
 			if err != nil {
 				return nil, err
 			}
-			w.add(row.ID[:], row.Digest[:])
+			w.entry(Entry{ID: row.ID, Digest: row.Digest})
+			older.add(row.ID[:], row.Digest[:])
 		}
-		return rebuilt(w.finish(), p.Index)
+		if data, err := rebuilt(w.finish(), p.Index); err == nil {
+			return data, nil
+		}
+		return rebuilt(older.finish(), p.Index)
 	}
 	below := &Reader{t: r.t, shape: r.shape, open: r.open}
 	below.t.Layers = r.t.Layers[:layer]
