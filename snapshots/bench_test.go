@@ -51,6 +51,26 @@ func BenchmarkDiff(b *testing.B) {
 	}
 }
 
+// The changed rows as they are now, of the old ones the digests.
+//
+//	go test ./snapshots -run '^$' -bench DiffNewRows -benchtime 5x
+func BenchmarkDiffNewRows(b *testing.B) {
+	const rows, changed = 200_000, 2000
+	old, now := benchSnapshots(b, rows, changed)
+	for _, workers := range []int{1, 2} {
+		b.Run(fmt.Sprintf("workers=%d", workers), func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				st, err := snapshots.DiffStat(b.Context(), old, now, snapshots.DiffOptions{Rows: true, OldDigests: true, Workers: workers})
+				if err != nil || st.Changed() != changed {
+					b.Fatalf("%d changes, %v", st.Changed(), err)
+				}
+			}
+			b.ReportMetric(float64(rows)*float64(b.N)/b.Elapsed().Seconds(), "rows/s")
+		})
+	}
+}
+
 func benchSnapshots(b *testing.B, rows, changed int) (old, now *snapshots.Snapshot) {
 	back, err := local.Create(b.TempDir())
 	if err != nil {
