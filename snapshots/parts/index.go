@@ -227,11 +227,12 @@ func (l *list) join(dst []byte, n int64, heads, tails []byte) ([]byte, error) {
 		return nil, err
 	}
 	dst = dst[:2*len(heads)]
-	for i, d := 0, dst; i < len(heads); i, d = i+halfEntry, d[indexEntry:] {
-		copy(d[:8], heads[i:])
-		copy(d[8:16], tails[i:])
-		copy(d[16:24], heads[i+8:])
-		copy(d[24:32], tails[i+8:i+16])
+	word := binary.NativeEndian
+	for d := dst; len(heads) >= halfEntry && len(tails) >= halfEntry && len(d) >= indexEntry; heads, tails, d = heads[halfEntry:], tails[halfEntry:], d[indexEntry:] {
+		word.PutUint64(d, word.Uint64(heads))
+		word.PutUint64(d[8:], word.Uint64(tails))
+		word.PutUint64(d[16:], word.Uint64(heads[8:]))
+		word.PutUint64(d[24:], word.Uint64(tails[8:]))
 	}
 	return dst, nil
 }

@@ -93,7 +93,7 @@ func (h *headRuns) heads(run []byte) error {
 // cut takes the heads of whole entries.
 func (h *headRuns) cut(run []byte) error {
 	h.buf = h.buf[:0]
-	for ; len(run) > 0; run = run[indexEntry:] {
+	for ; len(run) >= indexEntry; run = run[indexEntry:] {
 		h.buf = append(append(h.buf, run[:8]...), run[16:24]...)
 	}
 	return h.heads(h.buf)
