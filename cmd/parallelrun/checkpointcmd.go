@@ -186,12 +186,14 @@ func newCheckpointList(a *app) *cobra.Command {
 }
 
 func newCheckpointDiff(a *app) *cobra.Command {
-	cmd, _ := newDiff(a.diffCheckpoints, &cobra.Command{
+	cmd, f := newDiff(a.diffCheckpoints, &cobra.Command{
 		Short: "Compare what stood in the target at two checkpoints",
 		Long: "Compare what stood in the target at two checkpoints: what is so in b and was not so in a. One\n" +
 			"of them may be `now`: what was last confirmed there. `parallelrun drift` compares with the\n" +
-			"target itself.\n" + diffHelp,
+			"target itself.\n" + diffHelp + "\n\n" +
+			"With --base it says who changed what since that checkpoint: between it and a, between it and b.",
 	})
+	cmd.Flags().StringVar(&f.base, "base", "", "compare three ways: what a and b each changed since this checkpoint")
 	return cmd
 }
 
@@ -203,29 +205,48 @@ func (a *app) diffCheckpoints(ctx context.Context, nameA, nameB string, f diffFl
 	if nameA == snapshots.CurrentName && nameB == snapshots.CurrentName {
 		return ui.Refusef("name a checkpoint; `parallelrun checkpoint list` shows all", "%s and %s are the same", nameA, nameB)
 	}
-	from, to := &pipelines.Checkpoint{}, &pipelines.Checkpoint{}
-	if nameA != snapshots.CurrentName {
-		if from, err = pipelines.ReadCheckpoint(ctx, s, nameA); err != nil {
-			return err
-		}
+	names := []string{nameA, nameB}
+	if f.base != "" {
+		names = append(names, f.base)
 	}
-	if nameB != snapshots.CurrentName {
-		if to, err = pipelines.ReadCheckpoint(ctx, s, nameB); err != nil {
-			return err
-		}
-	}
-	if from.Target != to.Target && from.Target != "" && to.Target != "" {
-		a.notef("%s is of target %s, %s of target %s", from.Name, from.Target, to.Name, to.Target)
-	}
-	sideA, err := checkpointSide(ctx, s, from, to)
+	sides, err := a.checkpointSides(ctx, s, names)
 	if err != nil {
 		return err
 	}
-	sideB, err := checkpointSide(ctx, s, to, from)
-	if err != nil {
-		return err
+	if f.base != "" {
+		return a.compareThree(ctx, sides[2], sides[0], sides[1], f)
 	}
-	return a.compare(ctx, namedSnapshot{nameA, sideA}, namedSnapshot{nameB, sideB}, f)
+	return a.compare(ctx, sides[0], sides[1], f)
+}
+
+// checkpointSides opens what stood in the target at checkpoints, of which one at
+// least is none of `now`.
+func (a *app) checkpointSides(ctx context.Context, s *snapshots.Store, names []string) (sides []namedSnapshot, err error) {
+	all := make([]*pipelines.Checkpoint, len(names))
+	known := &pipelines.Checkpoint{} // whose target `now` is about
+	for i, name := range names {
+		all[i] = &pipelines.Checkpoint{}
+		if name == snapshots.CurrentName {
+			continue
+		}
+		if all[i], err = pipelines.ReadCheckpoint(ctx, s, name); err != nil {
+			return nil, err
+		}
+		if known.Name != "" && known.Target != all[i].Target {
+			a.notef("%s is of target %s, %s of target %s", known.Name, known.Target, all[i].Name, all[i].Target)
+		}
+		if known.Name == "" {
+			known = all[i]
+		}
+	}
+	for i, c := range all {
+		side, err := checkpointSide(ctx, s, c, known)
+		if err != nil {
+			return nil, err
+		}
+		sides = append(sides, namedSnapshot{names[i], side})
+	}
+	return sides, nil
 }
 
 // checkpointSide opens the base of a checkpoint; one without a name stands for
