@@ -24,7 +24,7 @@ type partEncoder struct {
 	pq      *pqarrow.FileWriter
 	dec     *schemas.Decoder
 	batch   *array.RecordBuilder
-	index   interface{ finish() []byte } // one of these two
+	index   interface{ finish() []byte } // entries or changes
 	entries *indexWriter
 	changes *listWriter
 	large   map[[32]byte]int64

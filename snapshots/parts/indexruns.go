@@ -180,17 +180,17 @@ func (r *Reader) partRuns(ctx context.Context, p Part, w partRuns) (err error) {
 	w.o, w.check = p.Index, orderCheck{prefix: p.Prefix, heads: w.halves && l.split}
 	switch {
 	case !l.split && w.halves:
-		return w.blocks(l, indexEntry, func(_ int64, b []byte) error { return w.block(b, indexEntry, w.heads.cut) })
+		return w.blocks(l, indexEntry, func(b []byte) error { return w.block(b, indexEntry, w.heads.cut) })
 	case !l.split:
-		return w.blocks(l, indexEntry, func(_ int64, b []byte) error { return w.block(b, indexEntry, w.give) })
+		return w.blocks(l, indexEntry, func(b []byte) error { return w.block(b, indexEntry, w.give) })
 	case w.halves:
-		return w.blocks(l, halfEntry, func(_ int64, b []byte) error { return w.block(b, halfEntry, w.heads.heads) })
+		return w.blocks(l, halfEntry, func(b []byte) error { return w.block(b, halfEntry, w.heads.heads) })
 	}
 	return w.joined(l)
 }
 
 // blocks calls f with the blocks of a list as they are stored.
-func (w *partRuns) blocks(l *list, size int, f func(n int64, entries []byte) error) error {
+func (w *partRuns) blocks(l *list, size int, f func(entries []byte) error) error {
 	stored := int64(blockOf*size + 4)
 	for n, each := int64(0), int64(len(w.buf))/stored; n < l.blocks(); n += each {
 		b, err := l.stored(w.buf, l.at(n), n, each, size)
@@ -198,7 +198,7 @@ func (w *partRuns) blocks(l *list, size int, f func(n int64, entries []byte) err
 			block := b[:min(stored, int64(len(b)))]
 			b = b[len(block):]
 			if block, err = checkedBlock(w.o, i, block); err == nil {
-				err = f(i, block)
+				err = f(block)
 			}
 		}
 		if err != nil {
