@@ -133,7 +133,7 @@ func summary(t *testing.T, s *snapshots.Store) []byte {
 // Today's code reads and verifies what version 1 wrote, opens its secrets, and
 // makes the same digests of the same rows.
 func TestGoldenStores(t *testing.T) {
-	for _, name := range []string{"golden-v1", "golden-v1-secrets"} {
+	for _, name := range []string{"golden-v1", "golden-v1-secrets", "golden-v1-halves"} {
 		t.Run(name, func(t *testing.T) {
 			var id *seal.Identity
 			if name == "golden-v1-secrets" {
