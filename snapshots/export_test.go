@@ -43,3 +43,10 @@ func OnBackend(s *Store, b Backend) *Store {
 	out.marks.Store(s.marks.Load())
 	return out
 }
+
+// LastRenewal makes lastRenewal reachable for tests: the number of a session's
+// newest sign of life.
+func LastRenewal(ctx context.Context, s *Store, session string) (uint64, error) {
+	r, err := s.lastRenewal(ctx, session, 0)
+	return r.N, err
+}

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/parallelrun/parallelrun/schemas"
 	"github.com/parallelrun/parallelrun/snapshots"
@@ -118,4 +119,72 @@ func FuzzLog(f *testing.F) {
 			t.Fatal("another entry stands in the chain, and nobody noticed")
 		}
 	})
+}
+
+// Whatever bytes stand in for format.json, a store is opened or refused in its
+// own words.
+func FuzzFormat(f *testing.F) {
+	m := goldenMemory(f)
+	good := m.Bytes("format.json")
+	f.Add(good)
+	f.Add(good[:len(good)/2])
+	f.Add(bytes.Replace(good, []byte(`"version": 1`), []byte(`"version": 2`), 1))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		m.Replace("format.json", data)
+		s, err := snapshots.Open(t.Context(), m, snapshots.Options{})
+		if err != nil {
+			if !snapshots.IsCorrupt(err) && !errors.Is(err, snapshots.ErrNewerStore) {
+				t.Fatalf("got %v, want corruption or a newer store", err)
+			}
+			return
+		}
+		// The log's first entry names the digest of the file.
+		if _, err := s.State(t.Context()); (err == nil) != bytes.Equal(data, good) {
+			t.Fatalf("read upon another format.json: %v", err)
+		}
+	})
+}
+
+// Whatever bytes stand in for a sign of life, it is the one of its name or
+// corruption.
+func FuzzSession(f *testing.F) {
+	m, s := goldenStore(f)
+	const session, n = "5d6c3a52-0f4e-4a0b-9a54-4d1f0b7d7c11", 3
+	key := "sessions/" + session + "/00000000000000000003.json"
+	f.Add([]byte(`{"version":1,"session":"` + session + `","n":3,"time":"2026-11-26T20:00:00Z","target":"live","epoch":1,"run":"r","host":"h","pid":1}`))
+	f.Add([]byte(`{"n":4}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		m.Replace(key, data)
+		got, err := snapshots.LastRenewal(t.Context(), s, session)
+		if err == nil && got != n || err != nil && !snapshots.IsCorrupt(err) {
+			t.Fatalf("sign %d, %v", got, err)
+		}
+	})
+}
+
+// The same of a credential sync.
+func FuzzSign(f *testing.F) {
+	m, s := goldenStore(f)
+	now := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
+	if err := s.SignSync(f.Context(), "live", now); err != nil {
+		f.Fatal(err)
+	}
+	keys := must(backendtest.Keys(f.Context(), m, "sync/", ""))
+	f.Add(m.Bytes(keys[0]))
+	f.Add([]byte(`{"target":"live"}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		m.Replace(keys[0], data)
+		sign, ok, err := s.LastSync(t.Context(), "live", now)
+		switch {
+		case err != nil && !snapshots.IsCorrupt(err) && !errors.Is(err, snapshots.ErrNewerStore):
+			t.Fatalf("got %v", err)
+		case err == nil && (!ok || sign.Target != "live"):
+			t.Fatalf("got %+v, %v", sign, ok)
+		}
+	})
+}
+
+func goldenStore(f *testing.F) (*backendtest.Memory, *snapshots.Store) {
+	m := goldenMemory(f)
+	return m, must(snapshots.Open(f.Context(), m, snapshots.Options{}))
 }

@@ -356,3 +356,33 @@ func FuzzUnlock(f *testing.F) {
 		}
 	})
 }
+
+// Whatever an identity file holds, it is read or refused, and the error quotes
+// nothing of it.
+func FuzzIdentity(f *testing.F) {
+	path := filepath.Join(f.TempDir(), "key.txt")
+	if _, err := NewIdentity(path); err != nil {
+		f.Fatal(err)
+	}
+	good, err := os.ReadFile(path)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(good)
+	f.Add(good[:len(good)-5])
+	f.Add([]byte("AGE-SECRET-KEY-PQ-1"))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		id, err := ParseIdentity(text)
+		if err != nil {
+			if !errors.Is(err, ErrDamagedKey) || err.Error() != ErrDamagedKey.Error() {
+				t.Fatalf("got %v", err)
+			}
+			return
+		}
+		for _, r := range id.Recipients() {
+			if _, err := ParseRecipient(r.String(), Services{}); err != nil {
+				t.Fatalf("a recipient that can't be read again: %v", err)
+			}
+		}
+	})
+}
