@@ -146,3 +146,51 @@ func TestDraftsOfJournalsAreNoGarbage(t *testing.T) {
 		}
 	}
 }
+
+// What `extract` commits belongs to no run, and is kept and dropped by the same
+// rules: so many of the last, and what has a name. What only the dropped need is
+// garbage.
+func TestRetentionOfSnapshotsWithoutRun(t *testing.T) {
+	ctx, m := t.Context(), &backendtest.Memory{}
+	if err := snapshots.Init(ctx, m, snapshots.InitOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now()
+	s, err := snapshots.Open(ctx, m, snapshots.Options{Now: func() time.Time { return now }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var nights []snapshots.Digest
+	for i, name := range []string{"a", "b", "c", "d"} {
+		w := s.NewWriter([]schemas.Table{{Name: "units", Columns: []schemas.Column{{ID: 7, Name: "name", Type: schemas.String}}}}, snapshots.WriterOptions{})
+		defer w.Close()
+		if err := w.WriteRow(ctx, "units", schemas.Row{ID: schemas.NewRowID("n", "units", name), Key: name, Values: []any{name}}, 0); err != nil {
+			t.Fatal(err)
+		}
+		d, err := w.Finish(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		actions := []snapshots.Action{d.Action("source/hr", StageLegacy)}
+		if i == 0 {
+			actions = append(actions, snapshots.RefAction{Name: "first", Digest: d.Digest})
+		}
+		if _, err := s.Commit(ctx, snapshots.Change{Reason: "extract", Actions: actions}); err != nil {
+			t.Fatal(err)
+		}
+		nights = append(nights, d.Digest)
+	}
+	p, n, err := Retain(ctx, s, &config.Retention{Keep: config.Keep{Last: 2}})
+	if err != nil || n == 0 {
+		t.Fatalf("entry %d, %v", n, err)
+	}
+	drops, runs := p.Drops()
+	if len(drops) != 1 || drops[0] != nights[1] || len(runs) != 0 {
+		t.Errorf("dropped %v and runs %q, want the second night alone, %s", drops, runs, nights[1].Short())
+	}
+	now = now.Add(3 * snapshots.DefaultGrace)
+	gc, err := s.PlanGC(ctx, snapshots.GCOptions{Roots: DraftRoots(s)})
+	if err != nil || len(gc.Give) != 3 {
+		t.Errorf("%d objects are garbage, %v; want a part, its index and their manifest", len(gc.Give), err)
+	}
+}

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/parallelrun/parallelrun/schemas"
 	"github.com/parallelrun/parallelrun/snapshots"
@@ -196,6 +197,44 @@ func copyMemory(t *testing.T, m *backendtest.Memory) *backendtest.Memory {
 }
 
 func sha(data []byte) snapshots.Digest { return sha256.Sum256(data) }
+
+// A store that was open before a repair reads the second copy of an index too,
+// a minute later at most.
+func TestRepairedWhileOpen(t *testing.T) {
+	ctx, y := t.Context(), newYard(t)
+	s := y.open()
+	d := y.draft(s, "a", "b", "c", "d", "e")
+	y.commit(s, d)
+	replica, index := copyMemory(t, y.m), d.Tables[0].Layers[0].Parts[0].Index
+	other := y.draft(s, "a", "b")
+	y.commit(s, other)
+	diff := func() (n int, err error) {
+		for _, err := range snapshots.Diff(ctx, mustSnapshot(t, s, d.Digest.String()), mustSnapshot(t, s, other.Digest.String()), snapshots.DiffOptions{}) {
+			if err != nil {
+				return n, err
+			}
+			n++
+		}
+		return n, nil
+	}
+	key := "objects/sha256/" + index.Name()[:2] + "/" + index.Name()[2:4] + "/" + index.Name()
+	bad := bytes.Clone(y.m.Bytes(key))
+	for i := range bad {
+		bad[i] ^= 1
+	}
+	y.m.Replace(key, bad)
+	if n, err := diff(); !snapshots.IsCorrupt(err) {
+		t.Fatalf("damaged: %d changes, %v", n, err)
+	}
+	from := must(snapshots.Open(ctx, replica, snapshots.Options{}))
+	if steps, err := y.open().Repair(ctx, snapshots.RepairOptions{From: from, Apply: true}); err != nil || len(steps) != 1 || !steps[0].Done {
+		t.Fatalf("repair: %+v, %v", steps, err)
+	}
+	y.now = y.now.Add(time.Minute)
+	if n, err := diff(); err != nil || n != 3 {
+		t.Errorf("repaired: %d changes, %v", n, err)
+	}
+}
 
 // The reader in Python goes by second copies as well.
 func TestRecomputeRepaired(t *testing.T) {

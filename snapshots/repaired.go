@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"github.com/parallelrun/parallelrun/snapshots/parts"
 )
@@ -66,13 +67,17 @@ func (s *Store) openCopy(ctx context.Context, o parts.Object, key string) (parts
 	return f, nil
 }
 
-// anyRepaired lists, once in a store's life in this process, what has a second
-// copy: nearly always nothing. Who reads without comparing the SHA-256 can't
-// find out by reading.
+// lookAgain is how long a list of second copies is good for: what was repaired
+// after a store was opened is seen then.
+const lookAgain = time.Minute
+
+// anyRepaired lists, now and then, what has a second copy: nearly always nothing.
+// Who reads without comparing the SHA-256 can't find out by reading.
 func (s *Store) anyRepaired(ctx context.Context) (map[string]bool, error) {
 	s.repaired.Lock()
 	defer s.repaired.Unlock()
-	if s.repaired.keys != nil {
+	at := s.o.Now()
+	if s.repaired.keys != nil && at.Sub(s.repaired.at) < lookAgain {
 		return s.repaired.keys, nil
 	}
 	keys := map[string]bool{}
@@ -82,7 +87,7 @@ func (s *Store) anyRepaired(ctx context.Context) (map[string]bool, error) {
 		}
 		keys[strings.TrimPrefix(key, repairedPrefix)] = true
 	}
-	s.repaired.keys = keys
+	s.repaired.keys, s.repaired.at = keys, at
 	return keys, nil
 }
 

@@ -41,6 +41,7 @@ type Store struct {
 	repaired struct { // see anyRepaired
 		sync.Mutex
 		keys map[string]bool // nil: not listed yet
+		at   time.Time       // that they were listed
 	}
 }
 
