@@ -8,6 +8,8 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -72,6 +74,44 @@ func TestHeaders(t *testing.T) {
 				wantHeaders(t, "read", h, c.reads)
 			}
 		})
+	}
+}
+
+// Region and credentials are those of the options, else of the profile: requests
+// are signed with them.
+func TestRegionAndProfile(t *testing.T) {
+	credentials(t)
+	dir := t.TempDir()
+	for name, text := range map[string]string{
+		"AWS_CONFIG_FILE":             "[profile store]\nregion = eu-west-9\n",
+		"AWS_SHARED_CREDENTIALS_FILE": "[store]\naws_access_key_id = AKIAPROFILE\naws_secret_access_key = hush\n",
+	} {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		t.Setenv(name, path)
+	}
+	for _, c := range []struct {
+		o    s3.Options
+		want string
+	}{
+		{s3.Options{Region: "mars-1"}, "Credential=AKIAEXAMPLE/*/mars-1/s3/"},
+		{s3.Options{Profile: "store"}, "Credential=AKIAPROFILE/*/eu-west-9/s3/"},
+		{s3.Options{Profile: "store", Region: "mars-1"}, "Credential=AKIAPROFILE/*/mars-1/s3/"},
+	} {
+		fake := badbucket.New(badbucket.Flaws{})
+		server := httptest.NewServer(fake)
+		defer server.Close()
+		c.o.Bucket, c.o.Endpoint = "bucket", server.URL
+		if err := backendtest.Put(t.Context(), mustOpen(t, c.o), "x", []byte("abc")); err != nil {
+			t.Fatal(err)
+		}
+		before, after, _ := strings.Cut(c.want, "*")
+		got := fake.Requests()[0].Get("Authorization")
+		if _, rest, ok := strings.Cut(got, before); !ok || !strings.HasPrefix(strings.TrimLeft(rest, "0123456789"), after) {
+			t.Errorf("profile %q, region %q: signed %q, want %q", c.o.Profile, c.o.Region, got, c.want)
+		}
 	}
 }
 
