@@ -82,11 +82,6 @@ type Options struct {
 	Sealer extract.Sealer
 }
 
-var columnTypes = map[string]schemas.Type{
-	"": schemas.String, "string": schemas.String, "strings": schemas.Strings, "binary": schemas.Binary, "binaries": schemas.Binaries,
-	"bool": schemas.Bool, "int": schemas.Int, "timestamp": schemas.Timestamp, "secret": schemas.Secrets, "secrets": schemas.Secrets,
-}
-
 // Declare returns the tables that a configuration makes, without looking at its
 // files: enough to check a mapping by. Its error says everything that is wrong.
 func (c *Config) Declare() ([]extract.TableSpec, error) {
@@ -139,7 +134,7 @@ func (c *Config) secretNames() map[string]bool {
 	}
 	for _, t := range c.Tables {
 		for _, col := range t.Columns {
-			if col.Secret || columnTypes[col.Type].IsSecret() {
+			if col.Secret || extract.MeansSecret(col.Type) {
 				secret[strings.ToLower(col.Name)] = true
 			}
 		}
@@ -184,9 +179,9 @@ func columns(declared []ColumnConfig, secret map[string]bool) ([]schemas.Column,
 	cols := []schemas.Column{{Name: DNColumn, Type: schemas.String}, {Name: ObjectClassColumn, Type: schemas.Strings}}
 	seen := map[string]bool{"dn": true, "objectclass": true}
 	for _, cc := range declared {
-		typ, ok := columnTypes[cc.Type]
-		if !ok {
-			return nil, fmt.Errorf("column %s: type %q: use string, strings, binary, binaries, bool, int, timestamp or secrets", cc.Name, cc.Type)
+		typ, err := extract.ColumnType(cc.Type)
+		if err != nil {
+			return nil, fmt.Errorf("column %s: %w", cc.Name, err)
 		}
 		low := strings.ToLower(cc.Name)
 		if low == "dn" && typ == schemas.String || low == "objectclass" && typ == schemas.Strings {

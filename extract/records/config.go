@@ -97,11 +97,6 @@ type Options struct {
 // DefaultMaxRow is the MaxRow of a Config that has none.
 const DefaultMaxRow = 16 << 20
 
-var columnTypes = map[string]schemas.Type{
-	"": schemas.String, "string": schemas.String, "strings": schemas.Strings, "binary": schemas.Binary, "binaries": schemas.Binaries,
-	"bool": schemas.Bool, "int": schemas.Int, "timestamp": schemas.Timestamp, "secrets": schemas.Secrets,
-}
-
 // Declare returns the tables that a configuration makes, without looking at its
 // files: enough to check a mapping by. Its error says everything that is wrong.
 func (c *Config) Declare() ([]extract.TableSpec, error) {
@@ -154,7 +149,7 @@ func (c *Config) secretNames() map[string]bool {
 	}
 	for _, t := range c.Tables {
 		for _, col := range t.Columns {
-			if columnTypes[col.Type].IsSecret() {
+			if extract.MeansSecret(col.Type) {
 				secret[strings.ToLower(col.Field)] = true
 			}
 		}
@@ -249,9 +244,9 @@ func (t *table) column(cc ColumnConfig, at int) (*column, error) {
 	if c.name == "" {
 		c.name = cc.Field
 	}
-	var ok bool
-	if c.typ, ok = columnTypes[cc.Type]; !ok {
-		return nil, fmt.Errorf("type %q: use string, strings, binary, binaries, bool, int, timestamp or secrets", cc.Type)
+	var err error
+	if c.typ, err = extract.ColumnType(cc.Type); err != nil {
+		return nil, err
 	}
 	switch low := strings.ToLower(c.name); {
 	case cc.Field == "":
