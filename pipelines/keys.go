@@ -6,6 +6,7 @@ import (
 
 	"github.com/parallelrun/parallelrun/internal/config"
 	"github.com/parallelrun/parallelrun/internal/seal"
+	"github.com/parallelrun/parallelrun/internal/seal/awskms"
 	"github.com/parallelrun/parallelrun/internal/ui"
 	"github.com/parallelrun/parallelrun/snapshots"
 )
@@ -58,18 +59,26 @@ func EndEpoch(ctx context.Context, s *snapshots.Store, epoch uint32) (entry uint
 // access is what opens the store's keys, nil for nothing, and who they are
 // wrapped for: the configured recipients, or the identity's own.
 func access(c *config.Config) (id *seal.Identity, to []seal.Recipient, err error) {
-	if c.Keys.Identity.IsZero() {
-		return nil, nil, nil
+	if !c.Keys.Identity.IsZero() {
+		if id, err = identity(c); err != nil {
+			return nil, nil, err
+		}
 	}
-	if id, err = identity(c); err != nil {
-		return nil, nil, err
+	var services seal.Services
+	if c.Keys.UsesKMS() {
+		k := c.Keys.KMS
+		services = seal.Services{awskms.Scheme: awskms.New(awskms.Options{Region: k.Region, Profile: k.Profile, Endpoint: k.Endpoint})}
+		id = id.With(services)
+	}
+	if id == nil {
+		return nil, nil, nil
 	}
 	if len(c.Keys.Recipients) == 0 {
 		to = id.Recipients()
 		return id, to, nil
 	}
 	for _, text := range c.Keys.Recipients {
-		r, err := seal.ParseRecipient(text, nil)
+		r, err := seal.ParseRecipient(text, services)
 		if err != nil {
 			return nil, nil, fmt.Errorf("%s: keys.recipients: %w", c.Path, err)
 		}

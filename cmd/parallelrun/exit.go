@@ -11,6 +11,7 @@ import (
 	"github.com/parallelrun/parallelrun/extract"
 	"github.com/parallelrun/parallelrun/internal/config"
 	"github.com/parallelrun/parallelrun/internal/seal"
+	"github.com/parallelrun/parallelrun/internal/seal/awskms"
 	"github.com/parallelrun/parallelrun/internal/ui"
 	"github.com/parallelrun/parallelrun/load"
 	"github.com/parallelrun/parallelrun/pipelines"
@@ -43,7 +44,8 @@ var exitRules = []exitRule{
 	{ui.Refused, is(snapshots.ErrNoStore, snapshots.ErrNotEmpty, snapshots.ErrNewerStore, snapshots.ErrNoTable)},
 	{ui.Refused, is(local.ErrNoStoreDir, local.ErrCantMake, local.ErrNoLinks, fs.ErrPermission, syscall.ENOTDIR)},
 	{ui.Refused, is(s3.ErrRefused, config.ErrCustomerKey)},
-	{ui.Unreachable, is(s3.ErrUnreachable)},
+	{ui.Unreachable, is(s3.ErrUnreachable, awskms.ErrUnreachable)},
+	{ui.Refused, is(awskms.ErrRefused)},
 	{ui.Refused, as[*snapshots.UnknownSnapshotError]},
 	{ui.Refused, as[*snapshots.RefMovedError]},
 	{ui.Refused, is(snapshots.ErrManifestMoved, snapshots.ErrNoObject, snapshots.ErrCantSweep, snapshots.ErrNotHeld)},

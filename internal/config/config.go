@@ -5,6 +5,7 @@ import (
 	"maps"
 	"path/filepath"
 	"slices"
+	"strings"
 )
 
 // Version is the only version of the file's shape so far.
@@ -39,9 +40,29 @@ type Keys struct {
 	// Identity is an age identity, or several on a line each. The zero Secret:
 	// the store can't take secrets.
 	Identity Secret `json:"identity"`
-	// Recipients are the public keys that new data keys are wrapped for; none:
-	// the identity's own.
+	// Recipients are who keys are wrapped for, public keys of age and keys of AWS
+	// KMS (aws-kms:...); none: the identity's own.
 	Recipients []string `json:"recipients,omitempty"`
+	// KMS says how AWS KMS is spoken to.
+	KMS KMS `json:"kms,omitzero"`
+}
+
+// KMS says how AWS KMS is spoken to. What is not set comes from where the AWS
+// command line takes it; credentials always do. The region of a key that is named
+// by its ARN is the ARN's.
+type KMS struct {
+	Region   string `json:"region,omitempty"`
+	Profile  string `json:"profile,omitempty"`
+	Endpoint string `json:"endpoint,omitempty"`
+}
+
+// kmsPrefix begins a recipient that is a key of AWS KMS.
+const kmsPrefix = "aws-kms:"
+
+// UsesKMS says whether keys are wrapped by AWS KMS: then it opens them too, with
+// an identity or without one.
+func (k Keys) UsesKMS() bool {
+	return slices.ContainsFunc(k.Recipients, func(r string) bool { return strings.HasPrefix(r, kmsPrefix) })
 }
 
 // Source is one legacy system.

@@ -137,7 +137,7 @@ func (file *keyFile) open(ctx context.Context, name string, epoch uint32, id *Id
 		if services.failed != nil {
 			return nil, &ServiceError{File: name, Err: services.failed}
 		}
-		return nil, &KeyFileError{File: name, Err: ErrWrongIdentity, Hint: "wrapped for " + strings.Join(file.Recipients, ", ") + ": use the key file with this public key"}
+		return nil, &KeyFileError{File: name, Err: ErrWrongIdentity, Hint: "wrapped for " + strings.Join(file.Recipients, ", ") + ": use the key file with this public key, or name the AWS KMS key under keys.recipients"}
 	}
 	if err != nil {
 		return nil, damaged
