@@ -4,7 +4,6 @@
 package mototest
 
 import (
-	"strings"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -67,30 +66,3 @@ func (k *KMS) NewKey(t testing.TB, alias string) string {
 	}
 	return aws.ToString(out.KeyMetadata.Arn)
 }
-
-// Disable switches a key off, Enable on again.
-func (k *KMS) Disable(t testing.TB, arn string) {
-	t.Helper()
-	if _, err := k.client.DisableKey(t.Context(), &kms.DisableKeyInput{KeyId: id(arn)}); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// Enable switches a key on again.
-func (k *KMS) Enable(t testing.TB, arn string) {
-	t.Helper()
-	if _, err := k.client.EnableKey(t.Context(), &kms.EnableKeyInput{KeyId: id(arn)}); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// Forget schedules a key for deletion.
-func (k *KMS) Forget(t testing.TB, arn string) {
-	t.Helper()
-	if _, err := k.client.ScheduleKeyDeletion(t.Context(), &kms.ScheduleKeyDeletionInput{KeyId: id(arn)}); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// id is a key's id, which moto's server wants where KMS takes ARNs as well.
-func id(arn string) *string { return aws.String(arn[strings.LastIndexByte(arn, '/')+1:]) }
