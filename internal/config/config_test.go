@@ -144,7 +144,10 @@ func TestStarterComments(t *testing.T) {
 		}
 		lines = append(lines, line)
 	}
-	c := load(t, strings.Replace(strings.Join(lines, "\n"), "[age1...]", "[age1abc]", 1))
+	c := load(t, strings.Replace(strings.Join(lines, "\n"), "[age1..., ", "[age1abc, ", 1))
+	if len(c.Keys.Recipients) != 2 || !c.Keys.UsesKMS() {
+		t.Errorf("recipients: %v", c.Keys.Recipients)
+	}
 	staging, ok := c.Targets["staging"]
 	if !ok || staging.URL == "" || staging.Auth.IsZero() || staging.Proof.IsZero() || staging.Limits.BatchUsers != 20 || staging.CAFile == "" {
 		t.Errorf("staging: %+v", staging)

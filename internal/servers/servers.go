@@ -1,7 +1,7 @@
 // Package servers starts the real servers that Parallel Run is tested and demonstrated against.
 //
 // A server here is a child process of ours: PostgreSQL (package postgres) and Keycloak on top of it
-// (package keycloak). Each listens on a free loopback port, keeps its files in one scratch folder, and
+// (package keycloak), an S3 server (versitygw), a KMS (moto). Each listens on a free loopback port, keeps its files in one scratch folder, and
 // leaves neither process nor folder behind, even when this process is killed (package child).
 //
 // Start with keycloak.Start in a program, and with keycloaktest.Server in a test. A machine that lacks
