@@ -253,14 +253,14 @@ func (p *parser) Parse(record []byte) ([]records.Field, string) {
 // field takes the first field off; more says that a delimiter follows.
 func (p *parser) field(data []byte) (rest []byte, more bool, bad string) {
 	if p.quoted && len(data) > 0 && data[0] == p.f.quote {
-		n := p.f.closing(data)
+		v, n := p.unquote(data)
 		switch {
 		case n == 0:
 			return nil, false, badUnclosed
 		case n < len(data) && data[n] != p.f.delimiter:
 			return nil, false, badAfter
 		}
-		p.fields = append(p.fields, records.Field{Kind: records.One, Value: p.unquote(data[1 : n-1])})
+		p.fields = append(p.fields, records.Field{Kind: records.One, Value: v})
 		if n == len(data) {
 			return nil, false, ""
 		}
@@ -294,17 +294,25 @@ func (p *parser) isNull(v []byte) bool {
 	return false
 }
 
-// unquote undoubles quotes. The buffer may move: what lies in it stays valid.
-func (p *parser) unquote(v []byte) []byte {
-	i := bytes.IndexByte(v, p.f.quote)
-	if i < 0 {
-		return v
-	}
+// unquote is what stands between the quotes that data begins with, and where
+// that ends; 0 where it does not. The buffer of what has doubled quotes may move:
+// what lies in it stays valid.
+func (p *parser) unquote(data []byte) (v []byte, n int) {
 	start := len(p.buf)
-	for ; i >= 0; i = bytes.IndexByte(v, p.f.quote) {
-		p.buf = append(p.buf, v[:i+1]...)
-		v = v[i+2:]
+	for from := 1; ; {
+		i := bytes.IndexByte(data[from:], p.f.quote)
+		if i < 0 {
+			return nil, 0
+		}
+		at := from + i
+		switch last := at+1 == len(data) || data[at+1] != p.f.quote; {
+		case last && from == 1:
+			return data[1:at], at + 1
+		case last:
+			p.buf = append(p.buf, data[from:at]...)
+			return p.buf[start:len(p.buf):len(p.buf)], at + 1
+		}
+		p.buf = append(p.buf, data[from:at+1]...)
+		from = at + 2
 	}
-	p.buf = append(p.buf, v...)
-	return p.buf[start:len(p.buf):len(p.buf)]
 }
