@@ -57,8 +57,12 @@ func (s *Store) Commit(ctx context.Context, c Change) (uint64, error) {
 			return 0, fmt.Errorf("commit %q: %w", c.Reason, err)
 		}
 		n, ours, err := s.try(ctx, st, c, attempt)
-		if err != nil || ours {
+		if err != nil {
 			return n, err
+		}
+		if ours {
+			s.pack(ctx, n)
+			return n, nil
 		}
 		lost = n
 	}

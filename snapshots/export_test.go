@@ -22,6 +22,12 @@ func DecodeEntry(data []byte) (*Entry, error) { return decodeEntry(data) }
 // SetProcess says who a store's leases belong to.
 func SetProcess(s *Store, h Holder) { s.process = func() Holder { return h } }
 
+// EncodePack and DecodePack make packs of log entries reachable for tests.
+func EncodePack(entries [][]byte) ([]byte, error) { return encodePack(entries) }
+
+// DecodePack reads what EncodePack writes.
+func DecodePack(data []byte) ([][]byte, error) { return decodePack(data) }
+
 // TooOld makes tooOld reachable for tests.
 var TooOld = tooOld
 

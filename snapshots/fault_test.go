@@ -27,7 +27,7 @@ func makeStore(t *testing.T, b snapshots.Backend, id *seal.Identity) error {
 	if err != nil {
 		return err
 	}
-	s, err := snapshots.Open(ctx, b, snapshots.Options{Keyring: k, Patience: 100 * time.Millisecond})
+	s, err := snapshots.Open(ctx, b, snapshots.Options{Keyring: k, Patience: 100 * time.Millisecond, PackEvery: 2})
 	if err != nil {
 		return err
 	}

@@ -15,6 +15,7 @@ const (
 	EntryChanged    FindingKind = "log-entry-changed"
 	EntryUnreadable FindingKind = "log-entry-unreadable"
 	ForeignInLog    FindingKind = "log-foreign-file"
+	PackWrong       FindingKind = "log-pack-wrong"
 
 	ManifestMissing FindingKind = "manifest-missing"
 	ManifestDamaged FindingKind = "manifest-damaged"
@@ -97,6 +98,7 @@ var Kinds = []KindInfo{
 	{SecondDiffers, false, "another program's Parquet reader sees other values in a part than we do, though digests prove ours", "do not let other programs read this part; report it"},
 	{SecondFailed, false, "another program's Parquet reader crashed, or ran out of memory or time, on a part that we can read", "nothing is lost; report it, and try a larger --memory"},
 	{KeyGone, false, "secrets in a part are sealed in a key epoch whose keys are not there: rows can be read and compared, the secrets can't be opened", "if the epoch was destroyed on purpose, all is well; else restore its folder below keys/ from a copy by hand"},
+	{PackWrong, false, "a pack of copies of log entries does not hold what the entries hold: it is passed over, and every command reads the entries one by one", "nothing is lost; move it and those after it out of the store, so that they are made anew"},
 	{LeaseStale, false, "a run took a target, shows no sign of life, and never gave it back", "finish the run with: parallelrun resume; or free the target with: parallelrun snapshots repair --release TARGET"},
 }
 

@@ -39,7 +39,7 @@ func (c *classifier) object(d Detail) {
 		c.replaces(d, path.Dir(path.Dir(rest)), "an older sign of life of a credential sync")
 	case DoctorPrefix:
 		c.aged(d, "written by `store doctor` to probe the place")
-	case "keys/", logPrefix, formatKey + "/", repairedPrefix:
+	case "keys/", logPrefix, packsPrefix, formatKey + "/", repairedPrefix:
 		c.p.Kept.add(d.Size)
 	default:
 		c.p.Unknown = append(c.p.Unknown, d.Key)

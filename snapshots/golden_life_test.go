@@ -48,7 +48,7 @@ func (w *lifeWriter) store() *snapshots.Store {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	s, err := snapshots.Open(w.t.Context(), b, snapshots.Options{Keyring: keys, Writer: "parallelrun@golden", Now: func() time.Time { return w.now }})
+	s, err := snapshots.Open(w.t.Context(), b, snapshots.Options{Keyring: keys, Writer: "parallelrun@golden", PackEvery: 8, Now: func() time.Time { return w.now }})
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -349,11 +349,19 @@ func TestRecomputeFinds(t *testing.T) {
 	python := pythonWithArrow(t)
 	mapping := sha256.Sum256([]byte("rules: []\n"))
 	input := hex.EncodeToString(mapping[:])
+	pack := func(n int) string {
+		data, err := os.ReadFile(fmt.Sprintf("%s/logpacks/%020d.json.gz", goldenLife, n))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(data)
+	}
 	for _, c := range []struct{ file, old, with, finds string }{
 		{"log/00000000000000000004.json", `"reason": "extract"`, `"reason": "exploit"`, "log/00000000000000000005.json: it does not follow upon the entry before"},
 		{"log/00000000000000000010.json", `"n": 10,`, `"n": 11,`, "log/00000000000000000010.json: entry 10 is expected here"},
 		{"format.json", `"canonical": 1`, `"canonical": 2`, "a format that this reader does not know"},
 		{"objects/sha256/" + input[:2] + "/" + input[2:4] + "/" + input, "rules", "mules", "BAD state: object " + input},
+		{"logpacks/00000000000000000016.json.gz", pack(16), pack(8), "logpacks/00000000000000000016.json.gz: it does not hold entries 9 to 16"},
 	} {
 		dir := filepath.Join(t.TempDir(), "store")
 		if err := os.CopyFS(dir, os.DirFS(goldenLife)); err != nil {

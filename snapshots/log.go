@@ -15,36 +15,62 @@ const readAhead = 16
 
 // catchUp folds the entries behind the known head, found by listing after it.
 // Only whole runs of entries count: their numbers follow upon each other and
-// each names the digest of the one before.
+// each names the digest of the one before. A long log is read from its packs
+// first.
 func (s *Store) catchUp(ctx context.Context) error {
-	numbers, err := s.newEntries(ctx)
-	if err != nil || len(numbers) == 0 {
-		return err
+	next := s.state
+	for {
+		numbers, err := s.entriesBehind(ctx, next.N, s.o.PackEvery)
+		if err != nil {
+			return err
+		}
+		long := uint64(len(numbers)) == s.o.PackEvery
+		if long && next.N == 0 {
+			if next = s.followPacks(ctx, next); next.N > 0 {
+				continue
+			}
+		}
+		if len(numbers) > 0 {
+			if next, err = s.followEntries(ctx, next, numbers); err != nil {
+				return err
+			}
+		}
+		if !long {
+			break
+		}
 	}
-	next := s.state.clone()
+	if next.N > s.state.N {
+		s.state = next
+		known := next.marks.shared()
+		s.marks.Store(&known)
+	}
+	return nil
+}
+
+// followEntries folds these entries upon a state.
+func (s *Store) followEntries(ctx context.Context, st State, numbers []uint64) (State, error) {
+	next := st.clone()
 	for len(numbers) > 0 {
 		chunk := numbers[:min(readAhead, len(numbers))]
 		numbers = numbers[len(chunk):]
 		bodies, err := s.readEntries(ctx, chunk)
 		if err != nil {
-			return err
+			return st, err
 		}
 		for i, data := range bodies {
 			if err := next.follow(chunk[i], data); err != nil {
-				return err
+				return st, err
 			}
 		}
 	}
-	s.state = next
-	known := next.marks.shared()
-	s.marks.Store(&known)
-	return nil
+	return next, nil
 }
 
-func (s *Store) newEntries(ctx context.Context) (numbers []uint64, err error) {
+// entriesBehind lists the numbers of at most so many entries behind entry n.
+func (s *Store) entriesBehind(ctx context.Context, n, most uint64) (numbers []uint64, err error) {
 	after := logPrefix
-	if s.state.N > 0 {
-		after = logKey(s.state.N)
+	if n > 0 {
+		after = logKey(n)
 	}
 	for key, err := range s.b.List(ctx, logPrefix, after) {
 		if err != nil {
@@ -54,7 +80,9 @@ func (s *Store) newEntries(ctx context.Context) (numbers []uint64, err error) {
 		if err != nil {
 			return nil, err
 		}
-		numbers = append(numbers, n)
+		if numbers = append(numbers, n); uint64(len(numbers)) == most {
+			break
+		}
 	}
 	return numbers, nil
 }

@@ -22,6 +22,9 @@ type Options struct {
 	// Patience is how long a commit whose outcome is unknown is asked about
 	// before it is given up; zero: 30 seconds.
 	Patience time.Duration
+	// PackEvery is how many entries of the log are packed together, so that a long
+	// log is read in few requests; zero: 256.
+	PackEvery uint64
 }
 
 // Store is one migration's snapshots, log and keys upon a back end. It is safe
@@ -56,6 +59,9 @@ func Open(ctx context.Context, b Backend, o Options) (*Store, error) {
 	}
 	if o.Patience == 0 {
 		o.Patience = 30 * time.Second
+	}
+	if o.PackEvery == 0 {
+		o.PackEvery = packEntries
 	}
 	if o.Writer == "" {
 		host, err := os.Hostname()

@@ -21,7 +21,7 @@ func (v *verifier) log(ctx context.Context) error {
 	}
 	add := v.o.Progress("log", int64(len(numbers)), "entries")
 	defer add(-1)
-	l := logVerifier{v: v, prev: prev, follows: true}
+	l := logVerifier{v: v, prev: prev, follows: true, sums: map[uint64]Digest{}}
 	for len(numbers) > 0 {
 		chunk := numbers[:min(readAhead, len(numbers))]
 		numbers = numbers[len(chunk):]
@@ -34,7 +34,10 @@ func (v *verifier) log(ctx context.Context) error {
 		}
 		add(int64(len(chunk)))
 	}
-	return ctx.Err()
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	return l.packs(ctx)
 }
 
 // entries lists the numbers of the log's entries.
@@ -59,6 +62,50 @@ type logVerifier struct {
 	last    uint64
 	prev    Digest
 	follows bool // the entry before is there and could be read
+	sums    map[uint64]Digest
+}
+
+// packs holds the packs of entries against the entries. What they hold of an
+// entry that is not there is not judged.
+func (l *logVerifier) packs(ctx context.Context) error {
+	var next uint64 = 1
+	for key, err := range l.v.s.b.List(ctx, packsPrefix, packsPrefix) {
+		if err != nil {
+			return fmt.Errorf("verify: %w", err)
+		}
+		last, err := packNumber(key)
+		if err != nil {
+			l.v.found(finding(PackWrong, key, "not the name of a pack of log entries"))
+			continue
+		}
+		data, err := readObject(ctx, l.v.s.b, key)
+		if err != nil {
+			return fmt.Errorf("verify: %w", err)
+		}
+		if what := l.pack(data, next, last); what != "" {
+			l.v.found(finding(PackWrong, key, "%s", what))
+		}
+		next = last + 1
+	}
+	return nil
+}
+
+// pack says what is wrong with a pack that must hold these entries.
+func (l *logVerifier) pack(data []byte, first, last uint64) string {
+	entries, err := decodePack(data)
+	if err != nil {
+		return fmt.Sprintf("it can't be unpacked: %v", err)
+	}
+	if first > last || uint64(len(entries)) != last-first+1 {
+		return fmt.Sprintf("it holds %d entries, not those from %d to %d", len(entries), first, last)
+	}
+	for i, e := range entries {
+		n := first + uint64(i)
+		if sum, ok := l.sums[n]; ok && digestOf(e) != sum {
+			return logKey(n) + " holds other bytes"
+		}
+	}
+	return ""
 }
 
 func (l *logVerifier) entry(n uint64, data []byte) {
@@ -73,6 +120,7 @@ func (l *logVerifier) entry(n uint64, data []byte) {
 	follows := l.follows && n == l.last+1
 	before := l.prev
 	l.last, l.prev = n, digestOf(data)
+	l.sums[n] = l.prev
 	e, err := decodeEntry(data)
 	switch {
 	case err != nil:

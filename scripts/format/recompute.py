@@ -15,6 +15,7 @@ Exit code 0: everything agrees; 1: something differs; 2: bad call.
 Sealed secrets are not opened: their MACs stand for them, as in the format.
 """
 
+import gzip
 import hashlib
 import json
 import os
@@ -252,6 +253,21 @@ class Store:
             for a in entry["actions"]:
                 self.fold(a)
             before = data
+        self.read_packs(log, os.path.join(self.root, "logpacks"))
+
+    def read_packs(self, log, folder):
+        """Packs are copies of the entries, one behind the other."""
+        first = 1
+        for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else []:
+            last = int(name.removesuffix(".json.gz"))
+            want = b""
+            for n in range(first, last + 1):
+                with open(os.path.join(log, "%020d.json" % n), "rb") as f:
+                    want += f.read()
+            with gzip.open(os.path.join(folder, name)) as f:
+                if f.read() != want:
+                    self.trouble.append("logpacks/%s: it does not hold entries %d to %d" % (name, first, last))
+            first = last + 1
 
     def fold(self, a):
         kind = a["kind"]

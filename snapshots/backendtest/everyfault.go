@@ -56,7 +56,7 @@ func RunEveryFault(t *testing.T, f Faulty) {
 	if err := snapshots.Init(ctx, f.Direct, snapshots.InitOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	s, err := snapshots.Open(ctx, f.Line, snapshots.Options{Patience: f.Patience})
+	s, err := snapshots.Open(ctx, f.Line, snapshots.Options{Patience: f.Patience, PackEvery: 2})
 	if err != nil {
 		t.Fatal(err)
 	}

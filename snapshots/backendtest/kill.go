@@ -26,7 +26,7 @@ func WriteForever(ctx context.Context, b snapshots.Backend, said io.Writer) erro
 	if err := snapshots.Init(ctx, b, snapshots.InitOptions{}); err != nil {
 		return err
 	}
-	s, err := snapshots.Open(ctx, b, snapshots.Options{})
+	s, err := snapshots.Open(ctx, b, snapshots.Options{PackEvery: 5})
 	if err != nil {
 		return err
 	}
@@ -136,7 +136,7 @@ type killModel struct{ digests map[uint64]snapshots.Digest }
 func (m *killModel) check(t *testing.T, b snapshots.Backend, when string) uint64 {
 	t.Helper()
 	ctx := t.Context()
-	s, err := snapshots.Open(ctx, b, snapshots.Options{})
+	s, err := snapshots.Open(ctx, b, snapshots.Options{PackEvery: 5})
 	if err != nil {
 		t.Fatalf("%s: reopen: %v", when, err)
 	}
@@ -172,7 +172,7 @@ func (m *killModel) digest(t *testing.T, n uint64) snapshots.Digest {
 	if err := snapshots.Init(ctx, b, snapshots.InitOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	s, err := snapshots.Open(ctx, b, snapshots.Options{})
+	s, err := snapshots.Open(ctx, b, snapshots.Options{PackEvery: 5})
 	if err != nil {
 		t.Fatal(err)
 	}

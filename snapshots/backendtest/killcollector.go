@@ -27,7 +27,7 @@ func CollectForever(ctx context.Context, b snapshots.Backend, said io.Writer) er
 	if err := snapshots.Init(ctx, b, snapshots.InitOptions{}); err != nil {
 		return err
 	}
-	s, err := snapshots.Open(ctx, b, snapshots.Options{})
+	s, err := snapshots.Open(ctx, b, snapshots.Options{PackEvery: 5})
 	if err != nil {
 		return err
 	}
@@ -123,7 +123,7 @@ func RunKillCollector(t *testing.T, rounds int, collector func() *exec.Cmd, open
 // collectorStore opens what killed collectors left, and looks at all of it.
 func collectorStore(t *testing.T, b snapshots.Backend, possible map[snapshots.Digest]bool, done uint64, when string) *snapshots.Store {
 	t.Helper()
-	s, err := snapshots.Open(t.Context(), b, snapshots.Options{})
+	s, err := snapshots.Open(t.Context(), b, snapshots.Options{PackEvery: 5})
 	if err != nil {
 		t.Fatalf("%s: reopen: %v", when, err)
 	}

@@ -110,7 +110,7 @@ func (w *world) must(err error) {
 }
 
 func (w *world) open(b snapshots.Backend) *snapshots.Store {
-	s, err := snapshots.Open(w.t.Context(), b, snapshots.Options{Now: w.now})
+	s, err := snapshots.Open(w.t.Context(), b, snapshots.Options{Now: w.now, PackEvery: 3})
 	w.must(err)
 	return s
 }
@@ -346,7 +346,7 @@ func (w *world) fault() string {
 	w.must(err)
 	f := FailAt(w.b, k, kind)
 	var digest snapshots.Digest
-	s, err := snapshots.Open(ctx, f, snapshots.Options{Now: w.now})
+	s, err := snapshots.Open(ctx, f, snapshots.Options{Now: w.now, PackEvery: 3})
 	if err == nil {
 		var d snapshots.Draft
 		if d, err = w.draft(s); err == nil {

@@ -213,7 +213,7 @@ func (w *world) breakCollection() string {
 	ctx, kinds := w.t.Context(), []Kind{Fail, Refuse, LoseReply, LoseReply2, CancelAfter, CutRead}
 	k, kind := w.rng.IntN(60), kinds[w.rng.IntN(len(kinds))]
 	f := FailAt(w.b, k, kind)
-	s, err := snapshots.Open(ctx, f, snapshots.Options{Now: w.now})
+	s, err := snapshots.Open(ctx, f, snapshots.Options{Now: w.now, PackEvery: 3})
 	if err == nil {
 		var p *snapshots.GCPlan
 		if p, err = s.PlanGC(ctx, snapshots.GCOptions{}); err == nil {

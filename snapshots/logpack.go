@@ -1,0 +1,201 @@
+package snapshots
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// packsPrefix is where copies of runs of log entries lie, many in one file: a
+// log of years is then read in a few requests. The entries stay what counts; a
+// pack that is missing, damaged or of another history costs time and no more.
+const packsPrefix = "logpacks/"
+
+const (
+	// packEntries is how many entries a pack holds, unless packBytes are reached
+	// before. Readers take packs of any size.
+	packEntries = 256
+	packBytes   = 4 << 20
+	// packsAhead is how many packs are read at once.
+	packsAhead = 4
+)
+
+// packKey names the pack whose last entry is n; its first is the one behind the
+// pack before it.
+func packKey(n uint64) string { return fmt.Sprintf("%s%020d.json.gz", packsPrefix, n) }
+
+func packNumber(key string) (uint64, error) {
+	name, ok := strings.CutSuffix(strings.TrimPrefix(key, packsPrefix), ".json.gz")
+	if !ok {
+		return 0, fmt.Errorf("%s: not the name of a pack of log entries", key)
+	}
+	return logNumber(logPrefix + name + ".json")
+}
+
+// encodePack packs entries as they are stored, one behind the other.
+func encodePack(entries [][]byte) ([]byte, error) {
+	var out bytes.Buffer
+	z := gzip.NewWriter(&out)
+	for _, e := range entries {
+		if _, err := z.Write(e); err != nil {
+			return nil, err
+		}
+	}
+	err := z.Close()
+	return out.Bytes(), err
+}
+
+// decodePack returns the bytes of each entry: a JSON value and a line's end.
+func decodePack(data []byte) (entries [][]byte, err error) {
+	z, err := gzip.NewReader(bytes.NewReader(data))
+	if err != nil {
+		return nil, err
+	}
+	all, err := io.ReadAll(io.LimitReader(z, maxSmall))
+	if err != nil {
+		return nil, err
+	}
+	d := json.NewDecoder(bytes.NewReader(all))
+	for start := int64(0); ; {
+		var raw json.RawMessage
+		switch err := d.Decode(&raw); {
+		case errors.Is(err, io.EOF):
+			return entries, nil
+		case err != nil:
+			return nil, err
+		}
+		end := d.InputOffset() + 1
+		if end > int64(len(all)) {
+			return nil, io.ErrUnexpectedEOF
+		}
+		entries, start = append(entries, all[start:end]), end
+	}
+}
+
+// packNumbers lists the packs behind entry n.
+func (s *Store) packNumbers(ctx context.Context, n uint64) (numbers []uint64, err error) {
+	after := packsPrefix
+	if n > 0 {
+		after = packKey(n)
+	}
+	for key, err := range s.b.List(ctx, packsPrefix, after) {
+		if err != nil {
+			return nil, err
+		}
+		last, err := packNumber(key)
+		if err != nil {
+			return nil, err
+		}
+		numbers = append(numbers, last)
+	}
+	return numbers, nil
+}
+
+// followPacks folds what packs hold of the entries behind st. The chain proves
+// all entries of a pack but the last; that one is held against its own file. If
+// anything is amiss st stays as it was, and the entries themselves are to be read.
+func (s *Store) followPacks(ctx context.Context, st State) State {
+	numbers, err := s.packNumbers(ctx, st.N)
+	if err != nil {
+		return st
+	}
+	next := st.clone()
+	var last []byte
+	for len(numbers) > 0 {
+		chunk := numbers[:min(packsAhead, len(numbers))]
+		numbers = numbers[len(chunk):]
+		packs, err := s.readPacks(ctx, chunk)
+		if err != nil {
+			return st
+		}
+		for _, pack := range packs {
+			for _, data := range pack {
+				if err := next.follow(next.N+1, data); err != nil {
+					return st
+				}
+				last = data
+			}
+		}
+	}
+	if last == nil {
+		return st
+	}
+	if there, err := readObject(ctx, s.b, logKey(next.N)); err != nil || !bytes.Equal(there, last) {
+		return st
+	}
+	return next
+}
+
+func (s *Store) readPacks(ctx context.Context, numbers []uint64) ([][][]byte, error) {
+	packs := make([][][]byte, len(numbers))
+	g, ctx := errgroup.WithContext(ctx)
+	for i, n := range numbers {
+		g.Go(func() error {
+			data, err := readObject(ctx, s.b, packKey(n))
+			if err == nil {
+				packs[i], err = decodePack(data)
+			}
+			return err
+		})
+	}
+	return packs, g.Wait()
+}
+
+// pack packs the entries up to n that no pack has yet, every so many commits.
+// What can't be packed now is packed later, or never: nothing depends on it.
+func (s *Store) pack(ctx context.Context, n uint64) {
+	if n%s.o.PackEvery != 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.o.Patience)
+	defer cancel()
+	numbers, err := s.packNumbers(ctx, 0)
+	if err != nil {
+		return
+	}
+	var first uint64 = 1
+	if len(numbers) > 0 {
+		first = numbers[len(numbers)-1] + 1
+	}
+	for first <= n {
+		if first, err = s.packFrom(ctx, first, n); err != nil {
+			return
+		}
+	}
+}
+
+// packFrom writes one pack and returns the entry that the next begins with.
+func (s *Store) packFrom(ctx context.Context, first, n uint64) (uint64, error) {
+	var entries [][]byte
+	size := 0
+	next := first
+	for next <= n && next-first < s.o.PackEvery && size < packBytes {
+		var numbers []uint64
+		for i := next; i <= n && i < next+readAhead && i-first < s.o.PackEvery; i++ {
+			numbers = append(numbers, i)
+		}
+		bodies, err := s.readEntries(ctx, numbers)
+		if err != nil {
+			return 0, err
+		}
+		for _, b := range bodies {
+			size += len(b)
+		}
+		entries, next = append(entries, bodies...), next+uint64(len(bodies))
+	}
+	data, err := encodePack(entries)
+	if err != nil {
+		return 0, err
+	}
+	if err := s.b.Create(ctx, packKey(next-1), bytes.NewReader(data)); err != nil && !errors.Is(err, ErrExists) {
+		return 0, err
+	}
+	return next, nil
+}

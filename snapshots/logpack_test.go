@@ -1,0 +1,202 @@
+package snapshots_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"reflect"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/parallelrun/parallelrun/snapshots"
+	"github.com/parallelrun/parallelrun/snapshots/backendtest"
+)
+
+// openings counts which objects are opened.
+type openings struct {
+	snapshots.Backend
+	mu   sync.Mutex
+	keys []string
+}
+
+func (o *openings) Open(ctx context.Context, key string) (snapshots.Object, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.keys = append(o.keys, key)
+	return o.Backend.Open(ctx, key)
+}
+
+func (o *openings) below(prefix string) (n int) {
+	for _, key := range o.keys {
+		if strings.HasPrefix(key, prefix) {
+			n++
+		}
+	}
+	return n
+}
+
+func packing(t *testing.T, b snapshots.Backend, every uint64) *snapshots.Store {
+	t.Helper()
+	return must(snapshots.Open(t.Context(), b, snapshots.Options{PackEvery: every}))
+}
+
+// longLog has so many entries, and a pack of every four.
+func longLog(t *testing.T, entries byte) *backendtest.Memory {
+	t.Helper()
+	m := initOn(t, &backendtest.Memory{}).(*backendtest.Memory)
+	s := packing(t, m, 4)
+	for n := range entries {
+		must(commitSnapshot(s, n%7+1))
+	}
+	return m
+}
+
+func packKeys(t *testing.T, b snapshots.Backend) []string {
+	t.Helper()
+	return must(backendtest.Keys(t.Context(), b, "logpacks/", ""))
+}
+
+func TestLongLogIsReadFromItsPacks(t *testing.T) {
+	m := longLog(t, 23)
+	if got := packKeys(t, m); len(got) != 5 || got[4] != "logpacks/00000000000000000020.json.gz" {
+		t.Fatalf("packs %v", got)
+	}
+	plain := state(t, packing(t, m, 1000))
+	o := &openings{Backend: m}
+	if got := state(t, packing(t, o, 4)); got.N != 23 || !reflect.DeepEqual(got, plain) {
+		t.Errorf("from packs %+v\none by one %+v", got, plain)
+	}
+	// The last entry of the packs, and the three behind it.
+	if packs, entries := o.below("logpacks/"), o.below("log/"); packs != 5 || entries != 4 {
+		t.Errorf("%d packs and %d entries were opened", packs, entries)
+	}
+}
+
+func TestPacksOfALogThatHadNone(t *testing.T) {
+	m := initOn(t, &backendtest.Memory{}).(*backendtest.Memory)
+	s := packing(t, m, 1000)
+	for n := range byte(11) {
+		must(commitSnapshot(s, n+1))
+	}
+	if got := packKeys(t, m); len(got) != 0 {
+		t.Fatalf("packs %v", got)
+	}
+	must(commitSnapshot(packing(t, m, 4), 12))
+	if got := packKeys(t, m); len(got) != 3 {
+		t.Fatalf("packs %v", got)
+	}
+}
+
+// Packs are for speed: without them, and whatever they hold, the same is read.
+func TestDamagedPacksAreNoMatter(t *testing.T) {
+	const second = "logpacks/00000000000000000008.json.gz"
+	for name, damage := range map[string]func(m *backendtest.Memory){
+		"lost":    func(m *backendtest.Memory) { m.Remove(second) },
+		"empty":   func(m *backendtest.Memory) { m.Replace(second, nil) },
+		"cut":     func(m *backendtest.Memory) { m.Replace(second, m.Bytes(second)[:100]) },
+		"flipped": func(m *backendtest.Memory) { b := bytes.Clone(m.Bytes(second)); b[len(b)/2] ^= 1; m.Replace(second, b) },
+		"another": func(m *backendtest.Memory) { m.Replace(second, m.Bytes("logpacks/00000000000000000012.json.gz")) },
+		"forged at its end": func(m *backendtest.Memory) {
+			const last = "logpacks/00000000000000000012.json.gz"
+			entries := must(snapshots.DecodePack(m.Bytes(last)))
+			entries[3] = bytes.Replace(entries[3], []byte(`"test"`), []byte(`"fake"`), 1)
+			m.Replace(last, must(snapshots.EncodePack(entries)))
+		},
+		"short": func(m *backendtest.Memory) {
+			entries := must(snapshots.DecodePack(m.Bytes(second)))
+			m.Replace(second, must(snapshots.EncodePack(entries[:3])))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := longLog(t, 14)
+			want := state(t, packing(t, m, 1000))
+			damage(m)
+			s := packing(t, m, 4)
+			if got := state(t, s); !reflect.DeepEqual(got, want) {
+				t.Errorf("got %+v", got)
+			}
+			if n, err := commitSnapshot(s, 3); n != 15 || err != nil {
+				t.Errorf("commit: entry %d, %v", n, err)
+			}
+			r := must(s.Verify(t.Context(), snapshots.VerifyOptions{Snapshots: []string{}}))
+			wrong := 0
+			for _, f := range r.Findings {
+				if f.Kind == snapshots.PackWrong {
+					wrong++
+				}
+			}
+			if wrong == 0 {
+				t.Errorf("verify does not find it: %v", r.Findings)
+			}
+		})
+	}
+}
+
+// What is gone or changed in the log itself is told as if there were no packs.
+func TestPacksHideNoLoss(t *testing.T) {
+	const end = "log/00000000000000000012.json"
+	for name, damage := range map[string]func(m *backendtest.Memory){
+		"lost": func(m *backendtest.Memory) { m.Remove(end) },
+		"rewritten": func(m *backendtest.Memory) {
+			m.Replace(end, bytes.Replace(m.Bytes(end), []byte("test"), []byte("fake"), 1))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := longLog(t, 14)
+			damage(m)
+			if _, err := packing(t, m, 4).State(t.Context()); !snapshots.IsCorrupt(err) {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+}
+
+// refusing takes no packs.
+type refusing struct{ snapshots.Backend }
+
+var errNoPacks = errors.New("no packs here")
+
+func (r refusing) Create(ctx context.Context, key string, body io.ReadSeeker) error {
+	if strings.HasPrefix(key, "logpacks/") {
+		return errNoPacks
+	}
+	return r.Backend.Create(ctx, key, body)
+}
+
+func TestCommitsWherePacksCantBeWritten(t *testing.T) {
+	m := initOn(t, &backendtest.Memory{}).(*backendtest.Memory)
+	s := packing(t, refusing{m}, 4)
+	for n := range byte(9) {
+		if got, err := commitSnapshot(s, n+1); got != uint64(n)+1 || err != nil {
+			t.Fatalf("entry %d, %v", got, err)
+		}
+	}
+	s = packing(t, m, 4)
+	for n := range byte(3) {
+		must(commitSnapshot(s, n+1))
+	}
+	if got := packKeys(t, m); len(got) != 3 {
+		t.Errorf("packs %v", got)
+	}
+}
+
+// Whatever stands in for a pack, the state is that of the entries.
+func FuzzPack(f *testing.F) {
+	entries := [][]byte{[]byte("{\n  \"n\": 1\n}\n"), []byte("{}\n")}
+	good := must(snapshots.EncodePack(entries))
+	f.Add(good)
+	f.Add(good[:len(good)-9])
+	f.Add([]byte{})
+	f.Fuzz(func(t *testing.T, data []byte) {
+		got, err := snapshots.DecodePack(data)
+		if err != nil {
+			return
+		}
+		again := must(snapshots.EncodePack(got))
+		if back := must(snapshots.DecodePack(again)); !reflect.DeepEqual(back, got) {
+			t.Fatalf("%q comes back as %q", got, back)
+		}
+	})
+}
