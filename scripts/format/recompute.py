@@ -335,11 +335,10 @@ def plain(column):
 
 
 def box_epochs(v):
-    """The key epochs that the boxes in a cell need."""
+    """The key epochs that the boxes in a cell need; None among them: a box that does not say."""
     if isinstance(v, dict) and "box" in v:
-        version, epoch = struct.unpack(">BI", v["box"][:5])
-        check(version == 1 and len(v["box"]) >= 45, "a box of another form")
-        return {epoch}
+        box = v["box"]
+        return {struct.unpack(">I", box[1:5])[0] if len(box) >= 45 and box[0] == 1 else None}
     inner = [x[1] if isinstance(x, tuple) else x for x in v or []] if isinstance(v, list) else []
     return set().union(*map(box_epochs, inner))
 
@@ -362,7 +361,9 @@ def read_part(store, table, part):
             for x in cols["_large"][i] or []:
                 large[x["sha256"]] = x["size"]
     check(len(entries) == part["rows"], "%d rows, the manifest says %d" % (len(entries), part["rows"]))
-    check(part.get("epochs", sorted(epochs)) == sorted(epochs), "its boxes need the key epochs %s" % sorted(epochs))
+    if part.get("epochs") is not None:
+        check(None not in epochs, "it holds a box of another form, and says its key epochs")
+        check(part["epochs"] == sorted(epochs), "its boxes need the key epochs %s" % sorted(epochs))
     check_large(store, part, large)
     return entries
 

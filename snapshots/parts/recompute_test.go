@@ -87,7 +87,7 @@ func TestRecomputeInPython(t *testing.T) {
 	tables[1].Digest[5] ^= 1
 	dir = t.TempDir()
 	keep(t, store, dir, tables)
-	if out, err := run(); err == nil || !strings.Contains(out, "BAD table all: digest differs") {
+	if out, err := run(); err == nil || !strings.Contains(out, "table all: digest differs") {
 		t.Errorf("a wrong digest is not found: %v\n%s", err, out)
 	}
 }
