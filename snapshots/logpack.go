@@ -148,6 +148,24 @@ func (s *Store) readPacks(ctx context.Context, numbers []uint64) ([][][]byte, er
 	return packs, g.Wait()
 }
 
+// packed returns the bytes of entry n as a pack has them, nil if none has.
+func (s *Store) packed(ctx context.Context, n uint64) []byte {
+	numbers, err := s.packNumbers(ctx, n-1)
+	if err != nil || len(numbers) == 0 {
+		return nil
+	}
+	packs, err := s.readPacks(ctx, numbers[:1])
+	if err != nil {
+		return nil
+	}
+	for _, data := range packs[0] {
+		if e, err := decodeEntry(data); err == nil && e.N == n {
+			return data
+		}
+	}
+	return nil
+}
+
 // pack packs the entries up to n that no pack has yet, every so many commits.
 // What can't be packed now is packed later, or never: nothing depends on it.
 func (s *Store) pack(ctx context.Context, n uint64) {

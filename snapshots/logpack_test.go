@@ -153,6 +153,28 @@ func TestPacksHideNoLoss(t *testing.T) {
 	}
 }
 
+// An entry that is lost is found by verify, and brought back from its pack.
+func TestRepairFromPacks(t *testing.T) {
+	const lost = "log/00000000000000000007.json"
+	m := longLog(t, 14)
+	want := m.Bytes(lost)
+	m.Remove(lost)
+	s := packing(t, m, 4)
+	steps := must(s.Repair(t.Context(), snapshots.RepairOptions{Snapshots: []string{}, Apply: true}))
+	if len(steps) != 1 || steps[0].Kind != snapshots.EntryMissing || steps[0].Source != snapshots.RepairPack || !steps[0].Done {
+		t.Fatalf("steps %+v", steps)
+	}
+	if !bytes.Equal(m.Bytes(lost), want) {
+		t.Error("other bytes came back")
+	}
+	// One that no pack has is asked for by name.
+	m.Remove("log/00000000000000000013.json")
+	steps = must(s.Repair(t.Context(), snapshots.RepairOptions{Snapshots: []string{}, Apply: true}))
+	if len(steps) != 1 || steps[0].Done || !strings.Contains(steps[0].Why, "--from") {
+		t.Errorf("steps %+v", steps)
+	}
+}
+
 // refusing takes no packs.
 type refusing struct{ snapshots.Backend }
 

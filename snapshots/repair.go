@@ -45,6 +45,7 @@ type RepairSource string
 const (
 	RepairCopy    RepairSource = "copy"
 	RepairRebuilt RepairSource = "rebuilt"
+	RepairPack    RepairSource = "pack" // of the store's own log entries
 )
 
 // Repair looks for damage down to the bytes and makes good what it can: from a
@@ -262,7 +263,7 @@ func (s *Store) holds(ctx context.Context, key string, o parts.Object) error {
 }
 
 // gaps plans the return of log entries that are missing between others. The
-// copy's are taken if they follow upon the entry before the gap and the entry
+// packs' or the copy's are taken if they follow upon the entry before the gap and the entry
 // behind it follows upon them: then they are the very bytes that were there.
 func (r *repairer) gaps(ctx context.Context) error {
 	for i := 0; i < len(r.steps); i++ {
@@ -293,9 +294,6 @@ func follows(a, b string) bool {
 
 // gap plans one gap's entries; why says what is against it.
 func (r *repairer) gap(ctx context.Context, steps []RepairStep) (why string, err error) {
-	if r.from == nil {
-		return noCopy, nil
-	}
 	first, err := logNumber(steps[0].Object)
 	if err != nil {
 		return "", err
@@ -312,19 +310,16 @@ func (r *repairer) gap(ctx context.Context, steps []RepairStep) (why string, err
 		prev = digestOf(before)
 	}
 	for i := range steps {
-		data, err := readObject(ctx, r.from.b, steps[i].Object)
-		if errors.Is(err, ErrNotFound) {
-			return r.notThere(), nil
-		}
-		if err != nil {
-			return "", fmt.Errorf("repair from %s: %w", r.from.Location(), err)
-		}
 		n := first + uint64(i)
+		data, source, why, err := r.lostEntry(ctx, n)
+		if data == nil {
+			return why, err
+		}
 		if _, err := checkEntry(n, prev, n, data); err != nil {
 			return "the entry there does not follow upon the one before: it is of another history", nil
 		}
 		prev = digestOf(data)
-		steps[i].fromBytes(RepairCopy, data)
+		steps[i].fromBytes(source, data)
 	}
 	behind := first + uint64(len(steps))
 	data, err := readObject(ctx, r.v.s.b, logKey(behind))
@@ -335,4 +330,23 @@ func (r *repairer) gap(ctx context.Context, steps []RepairStep) (why string, err
 		return logKey(behind) + " does not follow upon the entry there: it is of another history", nil
 	}
 	return "", nil
+}
+
+// lostEntry returns the bytes of a log entry from the store's packs, or from
+// the copy; nil and why where neither has it.
+func (r *repairer) lostEntry(ctx context.Context, n uint64) (data []byte, source RepairSource, why string, err error) {
+	if data := r.v.s.packed(ctx, n); data != nil {
+		return data, RepairPack, "", nil
+	}
+	if r.from == nil {
+		return nil, "", noCopy, nil
+	}
+	data, err = readObject(ctx, r.from.b, logKey(n))
+	if errors.Is(err, ErrNotFound) {
+		return nil, "", r.notThere(), nil
+	}
+	if err != nil {
+		return nil, "", "", fmt.Errorf("repair from %s: %w", r.from.Location(), err)
+	}
+	return data, RepairCopy, "", nil
 }

@@ -74,8 +74,11 @@ func (v repairView) Text(p *ui.Page) {
 		}
 		s.text(p)
 		how := "made anew from its rows"
-		if s.Source == string(snapshots.RepairCopy) {
+		switch snapshots.RepairSource(s.Source) {
+		case snapshots.RepairCopy:
 			how = "copied from " + v.From
+		case snapshots.RepairPack:
+			how = "copied from the store's packs of log entries"
 		}
 		if s.Done {
 			p.Line("  repaired: %s, at %s", how, s.Key)
