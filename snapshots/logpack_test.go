@@ -5,10 +5,12 @@ import (
 	"context"
 	"errors"
 	"io"
+	"iter"
 	"reflect"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/parallelrun/parallelrun/snapshots"
 	"github.com/parallelrun/parallelrun/snapshots/backendtest"
@@ -221,4 +223,36 @@ func FuzzPack(f *testing.F) {
 			t.Fatalf("%q comes back as %q", got, back)
 		}
 	})
+}
+
+// distant answers every request after 20 ms, as a bucket does.
+type distant struct{ snapshots.Backend }
+
+func (d distant) Open(ctx context.Context, key string) (snapshots.Object, error) {
+	time.Sleep(20 * time.Millisecond)
+	return d.Backend.Open(ctx, key)
+}
+
+func (d distant) List(ctx context.Context, prefix, after string) iter.Seq2[string, error] {
+	time.Sleep(20 * time.Millisecond)
+	return d.Backend.List(ctx, prefix, after)
+}
+
+// The first look at a log of 4,000 entries, some two years of nights.
+func BenchmarkLongLog(b *testing.B) {
+	m := initOn(b, &backendtest.Memory{}).(*backendtest.Memory)
+	s := must(snapshots.Open(b.Context(), m, snapshots.Options{}))
+	for n := range 4000 {
+		must(commitSnapshot(s, byte(n%7+1)))
+	}
+	for name, every := range map[string]uint64{"packs": 0, "entries": 1 << 20} {
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				s := must(snapshots.Open(b.Context(), distant{m}, snapshots.Options{PackEvery: every}))
+				if st := state(b, s); st.N != 4000 {
+					b.Fatal(st.N)
+				}
+			}
+		})
+	}
 }
