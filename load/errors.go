@@ -62,4 +62,10 @@ func (e *Error) Answered() bool {
 	return e.Status != 0 && e.Status != http.StatusBadGateway && e.Status != http.StatusGatewayTimeout
 }
 
+// Busy reports whether the target asks to try later: that says nothing against
+// the row, however often it is said.
+func (e *Error) Busy() bool {
+	return e.Status == http.StatusTooManyRequests || e.Status == http.StatusServiceUnavailable
+}
+
 func (e *Error) Unwrap() error { return e.Err }

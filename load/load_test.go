@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -625,6 +626,28 @@ func TestUnknownUpdateIsWaitedFor(t *testing.T) {
 	}
 	if n := writes.Load(); n != 1 {
 		t.Errorf("%d updates were sent, want 1: the first was on its way", n)
+	}
+}
+
+// A target that is busy in the middle of a row, time and again, is tried again:
+// the row is not refused.
+func TestBusyInTheMiddleOfARow(t *testing.T) {
+	s := newStates()
+	s.parse("desired", "organization acme alias=acme name=Acme\ndepartment sales organization=acme name=Sales path=/Sales")
+	p := s.plan(t, "run", noBrake)
+	var creates atomic.Int64
+	s.target.Fault = func(c loadtest.Call) loadtest.Fault {
+		if c.Op == "create departments" && creates.Add(1) <= 4 {
+			return loadtest.Fault{Refuse: loadtest.Refusal(load.Unknown, http.StatusServiceUnavailable, "busy")}
+		}
+		return loadtest.Fault{}
+	}
+	res, err := s.load(t, p, load.LoadOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := res.Counts[schemas.Departments].Classes; got[load.Created] != 1 || creates.Load() != 5 {
+		t.Errorf("departments: %v after %d tries", got, creates.Load())
 	}
 }
 

@@ -219,7 +219,7 @@ func (l *loader) apply(ctx context.Context, it item, look bool) error {
 				return err
 			}
 			continue
-		case e.Class == Permanent, e.Answered() && attempt > 1, attempt >= l.policy.Attempts:
+		case e.Class == Permanent, e.Answered() && !e.Busy() && attempt > 1, attempt >= l.policy.Attempts:
 			return l.refusedOne(ctx, it, attempt, e, look)
 		case !e.Answered() && (it.op.Kind == Update || it.op.Kind == Adopt):
 			done, err := l.awaitUpdate(ctx, it, attempt, sent)

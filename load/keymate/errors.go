@@ -102,7 +102,7 @@ func (c *client) refusal(k call, resp *http.Response) error {
 		e.Class, e.Hint = load.Setup, "check the target's realm"
 	case s/100 == 3:
 		e.Class, e.Hint = load.Setup, "the target's url leads elsewhere: use the address that it redirects to"
-	case s == http.StatusTooManyRequests || s == http.StatusServiceUnavailable:
+	case e.Busy():
 		e.Class, e.Hint = load.Transient, "the target is busy: try again later"
 	case s == http.StatusRequestEntityTooLarge:
 		e.Class, e.Hint = load.Permanent, "the request is larger than the server takes (10 MiB): leave out large attributes or raise QUARKUS_HTTP_LIMITS_MAX_BODY_SIZE"
