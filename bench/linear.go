@@ -50,6 +50,7 @@ func (b *bench) nights() (all []measured, err error) {
 	do(true, "the next night", b.toolSide("nights", "extract"))
 	do(true, "diff of neighbours", b.diffSide("--format", "parquet", "--old", "digests", "-o", b.path("changes")))
 	do(false, "compact", b.toolSide("nights", "snapshots", "compact", "source/users/legacy", "--apply"))
+	do(false, "diff of whole ones, with files that were just written", b.diffSide("--counts", "--json"))
 	do(true, "diff of whole ones", b.diffSide("--counts", "--json"))
 	if err == nil {
 		err = b.counted(all[3])
