@@ -69,6 +69,9 @@ func wrongFromTheStart(t *testing.T) (all []snapshots.Finding) {
 		}
 		all = append(all, r.Findings...)
 	}
+	packed := longLog(t, 8)
+	packed.Replace("logpacks/00000000000000000004.json.gz", []byte("no pack"))
+	find(packing(t, packed, 4), snapshots.VerifyOptions{Snapshots: []string{}}, snapshots.PackWrong)
 	m := &backendtest.Memory{}
 	s, _ := sealedStore(t, m)
 	d := writeDraft(t, s, snapshots.WriterOptions{}, 30, nil)

@@ -98,9 +98,10 @@ func (s *Store) packNumbers(ctx context.Context, n uint64) (numbers []uint64, er
 	return numbers, nil
 }
 
-// followPacks folds what packs hold of the entries behind st. The chain proves
-// all entries of a pack but the last; that one is held against its own file. If
-// anything is amiss st stays as it was, and the entries themselves are to be read.
+// followPacks folds what packs hold of the entries behind st, as far as they
+// hang together. The chain proves all entries but the last; that one is held
+// against its own file. If it is another st stays as it was, and the entries
+// themselves are to be read.
 func (s *Store) followPacks(ctx context.Context, st State) State {
 	numbers, err := s.packNumbers(ctx, st.N)
 	if err != nil {
@@ -108,19 +109,19 @@ func (s *Store) followPacks(ctx context.Context, st State) State {
 	}
 	next := st.clone()
 	var last []byte
-	for len(numbers) > 0 {
+	for whole := true; whole && len(numbers) > 0; {
 		chunk := numbers[:min(packsAhead, len(numbers))]
 		numbers = numbers[len(chunk):]
-		packs, err := s.readPacks(ctx, chunk)
-		if err != nil {
-			return st
-		}
-		for _, pack := range packs {
-			for _, data := range pack {
+		for _, pack := range s.readPacks(ctx, chunk) {
+			for _, data := range behind(pack, next.N) {
 				if err := next.follow(next.N+1, data); err != nil {
-					return st
+					whole = false
+					break
 				}
 				last = data
+			}
+			if whole = whole && len(pack) > 0; !whole {
+				break
 			}
 		}
 	}
@@ -133,9 +134,22 @@ func (s *Store) followPacks(ctx context.Context, st State) State {
 	return next
 }
 
-func (s *Store) readPacks(ctx context.Context, numbers []uint64) ([][][]byte, error) {
+// behind leaves out the entries of a pack up to entry n, which another has too.
+func behind(pack [][]byte, n uint64) [][]byte {
+	if len(pack) == 0 {
+		return nil
+	}
+	first, err := decodeEntry(pack[0])
+	if err != nil || first.N > n {
+		return pack
+	}
+	return pack[min(n+1-first.N, uint64(len(pack))):]
+}
+
+// readPacks unpacks these packs; one that can't be read has no entries.
+func (s *Store) readPacks(ctx context.Context, numbers []uint64) [][][]byte {
 	packs := make([][][]byte, len(numbers))
-	g, ctx := errgroup.WithContext(ctx)
+	var g errgroup.Group
 	for i, n := range numbers {
 		g.Go(func() error {
 			data, err := readObject(ctx, s.b, packKey(n))
@@ -145,7 +159,8 @@ func (s *Store) readPacks(ctx context.Context, numbers []uint64) ([][][]byte, er
 			return err
 		})
 	}
-	return packs, g.Wait()
+	_ = g.Wait() // what is missing is read entry by entry
+	return packs
 }
 
 // packed returns the bytes of entry n as a pack has them, nil if none has.
@@ -154,11 +169,7 @@ func (s *Store) packed(ctx context.Context, n uint64) []byte {
 	if err != nil || len(numbers) == 0 {
 		return nil
 	}
-	packs, err := s.readPacks(ctx, numbers[:1])
-	if err != nil {
-		return nil
-	}
-	for _, data := range packs[0] {
+	for _, data := range s.readPacks(ctx, numbers[:1])[0] {
 		if e, err := decodeEntry(data); err == nil && e.N == n {
 			return data
 		}
@@ -212,8 +223,7 @@ func (s *Store) packFrom(ctx context.Context, first, n uint64) (uint64, error) {
 	if err != nil {
 		return 0, err
 	}
-	if err := s.b.Create(ctx, packKey(next-1), bytes.NewReader(data)); err != nil && !errors.Is(err, ErrExists) {
-		return 0, err
-	}
-	return next, nil
+	// Not even "it is there" is taken for true: the next commit looks anew, so
+	// that no pack stands behind a gap.
+	return next, s.b.Create(ctx, packKey(next-1), bytes.NewReader(data))
 }

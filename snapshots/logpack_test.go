@@ -136,6 +136,22 @@ func TestDamagedPacksAreNoMatter(t *testing.T) {
 	}
 }
 
+// Packs that overlap, as two programs with other bounds may leave them, are read
+// all the same.
+func TestOverlappingPacks(t *testing.T) {
+	m := longLog(t, 14)
+	m.Replace("logpacks/00000000000000000006.json.gz", must(snapshots.EncodePack([][]byte{
+		m.Bytes("log/00000000000000000005.json"), m.Bytes("log/00000000000000000006.json")})))
+	o := &openings{Backend: m}
+	s := packing(t, o, 4)
+	if st := state(t, s); st.N != 14 || o.below("log/") != 3 {
+		t.Errorf("entry %d, %d entries were opened", st.N, o.below("log/"))
+	}
+	if r := must(s.Verify(t.Context(), snapshots.VerifyOptions{Snapshots: []string{}})); len(r.Findings) > 0 {
+		t.Errorf("findings %v", r.Findings)
+	}
+}
+
 // What is gone or changed in the log itself is told as if there were no packs.
 func TestPacksHideNoLoss(t *testing.T) {
 	const end = "log/00000000000000000012.json"

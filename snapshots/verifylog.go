@@ -90,14 +90,19 @@ func (l *logVerifier) packs(ctx context.Context) error {
 	return nil
 }
 
-// pack says what is wrong with a pack that must hold these entries.
-func (l *logVerifier) pack(data []byte, first, last uint64) string {
+// pack says what is wrong with a pack that ends with entry last, where the ones
+// before hold all up to entry next-1.
+func (l *logVerifier) pack(data []byte, next, last uint64) string {
 	entries, err := decodePack(data)
 	if err != nil {
 		return fmt.Sprintf("it can't be unpacked: %v", err)
 	}
-	if first > last || uint64(len(entries)) != last-first+1 {
-		return fmt.Sprintf("it holds %d entries, not those from %d to %d", len(entries), first, last)
+	first := last + 1 - uint64(len(entries))
+	if len(entries) == 0 || first == 0 || first > last {
+		return fmt.Sprintf("it holds %d entries", len(entries))
+	}
+	if first > next {
+		return fmt.Sprintf("entries %d to %d are in no pack before it", next, first-1)
 	}
 	for i, e := range entries {
 		n := first + uint64(i)
