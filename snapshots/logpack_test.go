@@ -185,6 +185,21 @@ func TestRepairFromPacks(t *testing.T) {
 	if !bytes.Equal(m.Bytes(lost), want) {
 		t.Error("other bytes came back")
 	}
+	// What a wrong pack has is not taken, a copy is.
+	replica := longLog(t, 0)
+	for _, key := range must(backendtest.Keys(t.Context(), m, "", "")) {
+		replica.Replace(key, m.Bytes(key))
+	}
+	const pack = "logpacks/00000000000000000008.json.gz"
+	entries := must(snapshots.DecodePack(m.Bytes(pack)))
+	digit := &entries[2][bytes.Index(entries[2], []byte(`"prev": "`))+len(`"prev": "`)]
+	*digit = map[bool]byte{true: '1', false: '0'}[*digit == '0']
+	m.Replace(pack, must(snapshots.EncodePack(entries)))
+	m.Remove(lost)
+	steps = must(s.Repair(t.Context(), snapshots.RepairOptions{Snapshots: []string{}, From: packing(t, replica, 4), Apply: true}))
+	if len(steps) != 1 || steps[0].Source != snapshots.RepairCopy || !bytes.Equal(m.Bytes(lost), want) {
+		t.Errorf("steps %+v", steps)
+	}
 	// One that no pack has is asked for by name.
 	m.Remove("log/00000000000000000013.json")
 	steps = must(s.Repair(t.Context(), snapshots.RepairOptions{Snapshots: []string{}, Apply: true}))
@@ -222,7 +237,8 @@ func TestCommitsWherePacksCantBeWritten(t *testing.T) {
 	}
 }
 
-// Whatever stands in for a pack, the state is that of the entries.
+// Whatever stands in for a pack is refused, or is entries that pack and unpack
+// to the same; that the state then is the entries' see TestDamagedPacksAreNoMatter.
 func FuzzPack(f *testing.F) {
 	entries := [][]byte{[]byte("{\n  \"n\": 1\n}\n"), []byte("{}\n")}
 	good := must(snapshots.EncodePack(entries))

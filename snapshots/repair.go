@@ -311,7 +311,7 @@ func (r *repairer) gap(ctx context.Context, steps []RepairStep) (why string, err
 	}
 	for i := range steps {
 		n := first + uint64(i)
-		data, source, why, err := r.lostEntry(ctx, n)
+		data, source, why, err := r.lostEntry(ctx, n, prev)
 		if data == nil {
 			return why, err
 		}
@@ -332,11 +332,14 @@ func (r *repairer) gap(ctx context.Context, steps []RepairStep) (why string, err
 	return "", nil
 }
 
-// lostEntry returns the bytes of a log entry from the store's packs, or from
-// the copy; nil and why where neither has it.
-func (r *repairer) lostEntry(ctx context.Context, n uint64) (data []byte, source RepairSource, why string, err error) {
+// lostEntry returns the bytes of a log entry from the store's packs, if they
+// follow upon the entry before, or from the copy; nil and why where neither has
+// it.
+func (r *repairer) lostEntry(ctx context.Context, n uint64, prev Digest) (data []byte, source RepairSource, why string, err error) {
 	if data := r.v.s.packed(ctx, n); data != nil {
-		return data, RepairPack, "", nil
+		if _, err := checkEntry(n, prev, n, data); err == nil {
+			return data, RepairPack, "", nil
+		}
 	}
 	if r.from == nil {
 		return nil, "", noCopy, nil

@@ -9,8 +9,9 @@ import (
 	"time"
 )
 
-// Execute runs a command that finds servers through the environment, and returns its exit code. When ctx ends it hands a signal on to the
-// command, so that it ends before its servers do.
+// Execute runs a command that finds servers through the environment, and
+// returns its exit code. When ctx ends it hands a signal on to the command, so
+// that it ends before its servers do.
 func Execute(ctx context.Context, command, env []string) (int, error) {
 	cmd := exec.CommandContext(ctx, command[0], command[1:]...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
