@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/parallelrun/parallelrun/internal/seal"
+	"github.com/parallelrun/parallelrun/internal/seal/sealtest"
 	"github.com/parallelrun/parallelrun/snapshots"
 	"github.com/parallelrun/parallelrun/snapshots/backendtest"
 	"github.com/parallelrun/parallelrun/snapshots/local"
@@ -298,7 +299,7 @@ func TestVerifyCheckpointInputs(t *testing.T) {
 func TestCheckpointOpenable(t *testing.T) {
 	m := &backendtest.Memory{}
 	s, id := sealedStore(t, m)
-	stranger := testIdentity(t)
+	stranger := sealtest.Identity(t)
 	// Epoch 2 is wrapped for the stranger, epoch 3 for us again.
 	for _, to := range []*seal.Identity{stranger, id} {
 		if _, err := seal.NewEpoch(t.Context(), snapshots.KeyFiles(m), s.ID(), nil, to.Recipients()...); err != nil {

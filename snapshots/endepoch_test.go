@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/parallelrun/parallelrun/internal/seal"
+	"github.com/parallelrun/parallelrun/internal/seal/sealtest"
 	"github.com/parallelrun/parallelrun/snapshots"
 	"github.com/parallelrun/parallelrun/snapshots/backendtest"
 	"github.com/parallelrun/parallelrun/snapshots/parts"
@@ -230,7 +231,7 @@ func TestRewrapBesideTheEnd(t *testing.T) {
 		m := &backendtest.Memory{}
 		s, id := sealedStore(t, m)
 		s = rotate(t, m, s, id)
-		to := append(id.Recipients(), testIdentity(t).Recipients()...)
+		to := append(id.Recipients(), sealtest.Identity(t).Recipients()...)
 		keys, err := s.Rewrapping(t.Context(), to...)
 		if err != nil || len(keys) != 3 {
 			t.Fatalf("%+v, %v", keys, err)
@@ -300,7 +301,7 @@ func TestEpochLeft(t *testing.T) {
 func TestRewrapLocksNobodyOut(t *testing.T) {
 	m := &backendtest.Memory{}
 	s, id := sealedStore(t, m)
-	other := testIdentity(t)
+	other := sealtest.Identity(t)
 	keys, err := s.Rewrapping(t.Context(), other.Recipients()...)
 	if err != nil {
 		t.Fatal(err)

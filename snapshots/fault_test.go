@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/parallelrun/parallelrun/internal/seal"
+	"github.com/parallelrun/parallelrun/internal/seal/sealtest"
 	"github.com/parallelrun/parallelrun/schemas"
 	"github.com/parallelrun/parallelrun/snapshots"
 	"github.com/parallelrun/parallelrun/snapshots/backendtest"
@@ -89,7 +90,7 @@ func checkAfter(t *testing.T, b snapshots.Backend, what string) (entries int) {
 // Fail operation 0, then 1, then 2, until a run passes: each run ends in an
 // error or in a store that is right, and the next run completes it.
 func TestEveryFault(t *testing.T) {
-	id := testIdentity(t)
+	id := sealtest.Identity(t)
 	kinds := []backendtest.Kind{backendtest.Fail, backendtest.Refuse, backendtest.LoseReply, backendtest.LoseReply2, backendtest.CutBody, backendtest.Late, backendtest.CancelAfter, backendtest.CutRead}
 	if testing.Short() {
 		kinds = kinds[:3]
@@ -134,7 +135,7 @@ func oneFault(t *testing.T, id *seal.Identity, k int, kind backendtest.Kind) boo
 
 // A disk that is full ends in a clear error, and nothing half-written.
 func TestEveryFaultOnDisk(t *testing.T) {
-	id := testIdentity(t)
+	id := sealtest.Identity(t)
 	for k := 0; ; k++ {
 		dir := t.TempDir()
 		b, err := local.Open(dir)
@@ -158,19 +159,6 @@ func TestEveryFaultOnDisk(t *testing.T) {
 			return
 		}
 	}
-}
-
-func testIdentity(t *testing.T) *seal.Identity {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), "key.txt")
-	if _, err := seal.NewIdentity(path); err != nil {
-		t.Fatal(err)
-	}
-	id, err := seal.LoadIdentity(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return id
 }
 
 // Objects of a snapshot that was never committed are unreferenced, no more.

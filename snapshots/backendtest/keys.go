@@ -2,11 +2,11 @@ package backendtest
 
 import (
 	"errors"
-	"path/filepath"
 	"slices"
 	"testing"
 
 	"github.com/parallelrun/parallelrun/internal/seal"
+	"github.com/parallelrun/parallelrun/internal/seal/sealtest"
 	"github.com/parallelrun/parallelrun/schemas"
 	"github.com/parallelrun/parallelrun/snapshots"
 	"github.com/parallelrun/parallelrun/snapshots/parts"
@@ -17,7 +17,7 @@ import (
 // that is late is refused.
 func RunKeys(t *testing.T, b snapshots.Sweeper) {
 	ctx := t.Context()
-	id, other := newIdentity(t), newIdentity(t)
+	id, other := sealtest.Identity(t), sealtest.Identity(t)
 	if err := snapshots.Init(ctx, b, snapshots.InitOptions{Recipients: id.Recipients()}); err != nil {
 		t.Fatal(err)
 	}
@@ -83,19 +83,6 @@ func rewrapped(t *testing.T, b snapshots.Sweeper, s *snapshots.Store, id, other 
 	if _, err := snapshots.Unlock(t.Context(), b, id); !errors.Is(err, seal.ErrWrongIdentity) {
 		t.Errorf("who was taken out: %v", err)
 	}
-}
-
-func newIdentity(t *testing.T) *seal.Identity {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), "key.txt")
-	if _, err := seal.NewIdentity(path); err != nil {
-		t.Fatal(err)
-	}
-	id, err := seal.LoadIdentity(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return id
 }
 
 func unlocked(t *testing.T, b snapshots.Backend, id *seal.Identity) *snapshots.Store {

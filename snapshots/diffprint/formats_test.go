@@ -23,6 +23,7 @@ import (
 	"golang.org/x/net/html"
 
 	"github.com/parallelrun/parallelrun/internal/seal"
+	"github.com/parallelrun/parallelrun/internal/seal/sealtest"
 	"github.com/parallelrun/parallelrun/schemas"
 	"github.com/parallelrun/parallelrun/snapshots"
 	"github.com/parallelrun/parallelrun/snapshots/backendtest"
@@ -59,14 +60,7 @@ type org struct {
 
 func newOrg(t *testing.T) *org {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "key.txt")
-	if _, err := seal.NewIdentity(path); err != nil {
-		t.Fatal(err)
-	}
-	id, err := seal.LoadIdentity(path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	id := sealtest.Identity(t)
 	b := &backendtest.Memory{}
 	if err := snapshots.Init(t.Context(), b, snapshots.InitOptions{Recipients: id.Recipients()}); err != nil {
 		t.Fatal(err)

@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"maps"
 	"net/http"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -15,6 +14,7 @@ import (
 	"github.com/parallelrun/parallelrun/internal/faultproxy"
 	"github.com/parallelrun/parallelrun/internal/seal"
 	"github.com/parallelrun/parallelrun/internal/seal/awskms"
+	"github.com/parallelrun/parallelrun/internal/seal/sealtest"
 	"github.com/parallelrun/parallelrun/internal/servers/moto/mototest"
 	"github.com/parallelrun/parallelrun/schemas"
 )
@@ -70,19 +70,6 @@ func recipient(t *testing.T, in seal.Services, text string) seal.Recipient {
 	return r
 }
 
-func ageIdentity(t *testing.T) *seal.Identity {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), "key.txt")
-	if _, err := seal.NewIdentity(path); err != nil {
-		t.Fatal(err)
-	}
-	id, err := seal.LoadIdentity(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return id
-}
-
 // proxied puts a proxy before the server.
 func proxied(t *testing.T, server *mototest.KMS) (proxy *faultproxy.Proxy, url string) {
 	t.Helper()
@@ -105,7 +92,7 @@ func TestAnyRecipientOpens(t *testing.T) {
 	proxy, url := proxied(t, server)
 	in := services(awskms.Options{Endpoint: url})
 	one, two := server.NewKey(t, ""), server.NewKey(t, "alias/parallelrun")
-	id, f := ageIdentity(t), files{}
+	id, f := sealtest.Identity(t), files{}
 	to := append(id.Recipients(), recipient(t, in, "aws-kms:"+one), recipient(t, in, "aws-kms:alias/parallelrun"))
 	if _, err := seal.Create(t.Context(), f, store, to...); err != nil {
 		t.Fatal(err)
